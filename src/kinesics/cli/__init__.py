@@ -1,0 +1,71 @@
+"""The command line: one module per verb, imported only when its verb is called, so that --help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+VERBS: dict[str, str] = {
+    "data": "make a manifest from a published layout, check it (convert, check)",
+    "train": "train a system on a manifest",
+    "evaluate": "judge a trained run on a manifest",
+    "predict": "answer for cropped faces",
+    "import": "turn foreign weights into kinesics' own format",
+    "demo": "train cross-entropy and LDLVA side by side on drawn faces with wrong labels",
+    "doctor": "print the environment and what is missing",
+}
+
+
+def usage() -> str:
+    """Text of `kinesics --help`."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {text}" for name, text in VERBS.items())
+    return (
+        "usage: kinesics VERB ...\n\nHuman expression in the wild: train, judge and use models that answer with\n"
+        f"distributions and uncertainty.\n\n{verbs}\n\nkinesics VERB --help tells more. kinesics --version prints the version."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 done, 1 the answer is "no" (unsound data), 2 bad input, 130 stopped by the user.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] in ("--version", "-V"):
+        from importlib.metadata import version
+
+        print(f"kinesics {version('kinesics')}")
+        return 0
+    if words[0] not in VERBS:
+        import difflib
+
+        close = difflib.get_close_matches(words[0], VERBS, n=1)
+        known = f"did you mean {close[0]}?" if close else f"known verbs: {', '.join(VERBS)}"
+        print(f"error: unknown verb {words[0]!r}; {known}", file=sys.stderr)
+        return 2
+    from kinesics.errors import UserError
+    from kinesics.progress import setup_logging
+
+    setup_logging()
+    try:
+        return int(importlib.import_module(f"kinesics.cli.{_module(words[0])}").main(words[1:]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; a training goes on with --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _module(verb: str) -> str:
+    return "import_weights" if verb == "import" else verb

@@ -1,0 +1,176 @@
+"""The plain image classifier: a backbone and cross-entropy. Systems that classify faces build on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinesics.data.augment import AugmentConfig
+from kinesics.data.emotions import CIRCUMPLEX, canonical, circumplex_coordinates
+from kinesics.data.samples import Samples
+from kinesics.engine.config import require
+from kinesics.engine.evaluation import Evaluation, evaluate_classification
+from kinesics.engine.prediction import Emotion, Prediction
+from kinesics.engine.task import Batch, DataSpec, Task
+from kinesics.metrics.calibration import fit_temperature
+from kinesics.nn.backbones import BACKBONES, make_backbone
+
+if TYPE_CHECKING:
+    from kinesics.engine.report import Section
+
+
+@dataclass
+class ClassifierConfig:
+    """Settings of the plain classifier."""
+
+    backbone: str = "compact"
+    """compact (1.2 M parameters, for CPUs), resnet18, resnet34 or resnet50."""
+    labels: str = "hard"
+    """What is learned: "hard" single labels, or "votes": the `p_<class>` distributions (rows without one use the
+    label)."""
+    label_smoothing: float = 0.0
+    """Share of every target spread evenly over the classes (Szegedy et al. 2016), in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        require(self.backbone in BACKBONES, "--task.backbone", self.backbone, ", ".join(BACKBONES))
+        require(self.labels in ("hard", "votes"), "--task.labels", self.labels, "hard or votes")
+        require(0 <= self.label_smoothing < 1, "--task.label_smoothing", self.label_smoothing, "in [0, 1)")
+
+
+class Classifier(Task):
+    """Backbone features v, logits f, and answers of kind `Emotion`.
+
+    Args:
+        config: has a field `backbone`.
+        spec: classes and input.
+    """
+
+    config_class: ClassVar[type] = ClassifierConfig
+
+    def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
+        super().__init__(config, spec, augment)
+        self.model = make_backbone(config.backbone, spec.n_classes, spec.channels, spec.size)
+        known = all(canonical(name) in CIRCUMPLEX for name in spec.classes)
+        self._circumplex = circumplex_coordinates(spec.classes).astype(np.float64) if known else None
+
+    def features_and_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, channels, H, W) -> features v (B, D) and logits (B, C), both float32."""
+        features = self.model.forward_features(image).float()
+        with torch.autocast(image.device.type, enabled=False):
+            return features, self.model.fc(features)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy to the target distribution of each sample, mean over the batch."""
+        _, logits = self.features_and_logits(batch["image"])
+        target = one_hot_targets(batch, self.spec.n_classes, votes=self.config.labels == "votes")
+        smoothing = self.config.label_smoothing
+        target = (1 - smoothing) * target + smoothing / self.spec.n_classes
+        return {"loss": -(target * F.log_softmax(logits, 1)).sum(1).mean()}
+
+    def prediction_step(self, batch: Batch) -> list[Prediction]:
+        """One `Emotion` a face, its distribution softmax(logits / temperature)."""
+        _, logits = self.features_and_logits(batch["image"])
+        scaled = logits.double() / self.calibration.get("temperature", 1.0)
+        return self.answers(torch.softmax(scaled, 1).cpu().numpy())
+
+    def answers(self, probability: np.ndarray) -> list[Prediction]:
+        """(B, C) calibrated probabilities -> `Emotion` records."""
+        safe = np.clip(probability, 1e-300, 1.0)
+        entropy = -(probability * np.log(safe)).sum(1) / np.log(max(probability.shape[1], 2))
+        place = None if self._circumplex is None else probability @ self._circumplex
+        classes = self.spec.classes
+        found: list[Prediction] = []
+        for i, row in enumerate(probability):
+            best = int(row.argmax())
+            found.append(
+                Emotion(
+                    label=classes[best],
+                    distribution=dict(zip(classes, row.tolist(), strict=True)),
+                    confidence=float(row[best]),
+                    uncertainty=float(np.clip(entropy[i], 0.0, 1.0)),
+                    valence=None if place is None else float(place[i, 0]),
+                    arousal=None if place is None else float(place[i, 1]),
+                )
+            )
+        return found
+
+    def calibrate(self, predictions: Sequence[Prediction], targets: Samples) -> None:
+        """Temperature scaling (Guo et al. 2017) on the given samples' labels."""
+        label = targets.columns["label"]
+        known = label >= 0
+        if known.any():
+            log_probability = np.log(np.clip(probabilities(predictions)[known], 1e-300, 1.0))
+            self.calibration = {"temperature": fit_temperature(log_probability, label[known])}
+
+    def metrics(self, predictions: Sequence[Prediction], targets: Samples) -> dict[str, float]:
+        """Accuracy, UAR, calibration error and, where the data have them, distances to vote distributions."""
+        return self.evaluation(predictions, targets).metrics
+
+    def evaluation(self, predictions: Sequence[Prediction], targets: Samples) -> Evaluation:
+        """Everything that can be said of uncalibrated answers against the columns of `targets`.
+
+        Args:
+            predictions: made without calibration; measures ending in `_calibrated` apply the task's temperature here.
+            targets: "label", and where known "distribution" and "valence_arousal".
+        """
+        temperature = self.calibration.get("temperature", 1.0)
+        probability = probabilities(predictions)
+        label = targets.columns["label"]
+        truth = targets.columns.get("distribution")
+        place = targets.columns.get("valence_arousal")
+        predicted_place = None if self._circumplex is None else probability @ self._circumplex
+        scores = evaluate_classification(
+            probability,
+            label,
+            self.spec.classes,
+            temperature,
+            distribution=truth,
+            valence_arousal_pred=predicted_place,
+            valence_arousal=place,
+        )
+        return Evaluation(
+            classes=self.spec.classes,
+            label=label,
+            probability=probability,
+            temperature=temperature,
+            distribution=truth,
+            metrics=scores,
+            names=[str(name) for name in targets.names],
+            uncertainty=np.array([p.uncertainty for p in predictions if isinstance(p, Emotion)]),
+        )
+
+    @property
+    def selection_metric(self) -> tuple[str, int]:
+        """Highest accuracy on validation."""
+        return "accuracy", 1
+
+    def sample_scores(self, train: Samples, predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
+        """`label_doubt` (N,) in [0, 1]: 1 - p(given label) by the finished model."""
+        probability = probabilities(predictions)
+        label = train.columns["label"]
+        return {"label_doubt": 1 - probability[np.arange(len(label)), label]}
+
+    def report(self, predictions: Sequence[Prediction], targets: Samples) -> list[Section]:
+        """Nothing beyond the engine's own sections."""
+        return []
+
+
+def one_hot_targets(batch: Batch, n_classes: int, votes: bool) -> Tensor:
+    """(B, C) float32 targets: the vote distribution where `votes` and there is one, else the one-hot label."""
+    target = F.one_hot(batch["label"].clamp(min=0), n_classes).float()
+    if votes and "distribution" in batch:
+        known = torch.isfinite(batch["distribution"]).all(1, keepdim=True)
+        target = torch.where(known, torch.nan_to_num(batch["distribution"]), target)
+    return target
+
+
+def probabilities(predictions: Sequence[Prediction]) -> np.ndarray:
+    """(N, C) float64 distributions of `Emotion` answers, in the class order of their dictionaries."""
+    rows = [list(p.distribution.values()) for p in predictions if isinstance(p, Emotion) and p.distribution]
+    return np.array(rows, dtype=np.float64)

@@ -1,0 +1,50 @@
+"""Which device, which number format, and how many threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from kinesics.engine.config import FitConfig
+from kinesics.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `name` (auto, cpu, cuda, cuda:N) stands for; auto is this process's GPU where there is one.
+
+    Raises:
+        UserError: a GPU was asked for and there is none.
+    """
+    if name == "auto":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--fit.device {name!r} is no device; expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--fit.device {name} was asked for, but PyTorch sees no GPU", hint="use --fit.device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--fit.device {name!r} is not supported; expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 matrices itself (AMX tiles on a CPU, compute capability >= 8)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(check and check())
+
+
+def choose_precision(config: FitConfig, device: torch.device) -> torch.dtype:
+    """The autocast type of the run: torch.float32 means no autocast.
+
+    Raises:
+        UserError: fp16 on a CPU.
+    """
+    if config.precision == "fp16" and device.type != "cuda":
+        raise UserError(f"--fit.precision fp16 needs a GPU; this run is on {device.type}", hint="use bf16 or fp32")
+    if config.precision == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]

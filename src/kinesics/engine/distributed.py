@@ -1,0 +1,121 @@
+"""Data-parallel training: what the processes started by torchrun tell each other. Alone, every call is free."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from kinesics.errors import UserError
+
+
+def start(device: str) -> None:
+    """Join the process group when started by torchrun (RANK and WORLD_SIZE are set); otherwise do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+
+
+def stop() -> None:
+    """Leave the process group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes, 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and talks to the user."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for every process."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace each gradient by its mean over the processes, in one message.
+
+    Per-sample parameters are covered too: each process contributes the rows of the samples it drew, so that every
+    process holds the same, whole table, owned by sample id. Parameters without a gradient count as zero.
+    """
+    if world_size() == 1:
+        return
+    wanted = [p for p in parameters if p.requires_grad]
+    for p in wanted:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    flat = torch.cat([p.grad.reshape(-1).float() for p in wanted if p.grad is not None])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    start_at = 0
+    for p in wanted:
+        assert p.grad is not None
+        p.grad.copy_(flat[start_at : start_at + p.numel()].view_as(p))
+        start_at += p.numel()
+
+
+def average_buffers(module: nn.Module, skip: Iterable[str] = ()) -> None:
+    """Replace floating-point buffers (BatchNorm statistics) by their mean over the processes.
+
+    Args:
+        module: whose buffers.
+        skip: prefixes of buffer names to leave alone: state owned by sample id is equal everywhere already.
+    """
+    if world_size() == 1:
+        return
+    prefixes = tuple(skip)
+    for name, buffer in module.named_buffers():
+        if buffer.is_floating_point() and not (prefixes and name.startswith(prefixes)):
+            dist.all_reduce(buffer)
+            buffer /= world_size()
+
+
+def gather_rows(index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    """Every process's (sample ids, values), joined in rank order.
+
+    Args:
+        index: (B,) int64 sample ids, the same B in every process.
+        values: tensors of shape (B, ...).
+
+    Returns:
+        (world * B,) ids, then each value as (world * B, ...).
+    """
+    if world_size() == 1:
+        return (index, *values)
+    gathered = []
+    for tensor in (index, *values):
+        parts = [torch.empty_like(tensor) for _ in range(world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        gathered.append(torch.cat(parts))
+    return tuple(gathered)
+
+
+def broadcast_state(module: nn.Module) -> None:
+    """Give every process the parameters and buffers of process 0."""
+    if world_size() == 1:
+        return
+    for tensor in module.state_dict().values():
+        dist.broadcast(tensor, 0)
+
+
+def check_batch_size(batch_size: int, accumulate: int) -> None:
+    """Raise UserError unless every process gets the same number of samples of every micro-batch."""
+    if batch_size % (world_size() * accumulate):
+        raise UserError(
+            f"--fit.batch_size {batch_size} can't be split over {world_size()} processes"
+            + (f" x {accumulate} micro-batches" if accumulate > 1 else ""),
+            hint=f"choose a multiple of {world_size() * accumulate}",
+        )

@@ -1,0 +1,128 @@
+"""From a manifest to the samples of each split, decoded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinesics.data.cache import BadImage, open_cache
+from kinesics.data.manifest import Manifest
+from kinesics.data.samples import Samples
+from kinesics.data.splits import split_by_group
+from kinesics.engine.config import InputConfig
+from kinesics.errors import UserError
+
+log = logging.getLogger("kinesics")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A manifest's samples by split; a split without rows is None.
+
+    Args:
+        train, valid, test: decoded samples.
+        fingerprint: SHA-256 over the manifest's table and the files' identity.
+        valid_from: "manifest", "train" (held out by the seed) or "none".
+        bad: unreadable images that were left out.
+    """
+
+    train: Samples | None
+    valid: Samples | None
+    test: Samples | None
+    fingerprint: str
+    valid_from: str
+    bad: list[BadImage]
+
+
+def load_splits(
+    manifest: Manifest, config: InputConfig, seed: int, splits: Sequence[str] = ("train", "valid", "test")
+) -> Splits:
+    """Decode the wanted splits through the cache.
+
+    Where the manifest has no `valid` rows, `config.valid_fraction` of the training rows becomes it, stratified by label,
+    groups whole, by the seed.
+
+    Args:
+        manifest: read with the classes of the run.
+        config: size, channels, and what to do with unreadable images.
+        seed: of the hold-out.
+        splits: names wanted.
+
+    Raises:
+        UserError: unreadable images (unless skipped), nothing left to train on.
+    """
+    chosen = manifest.rows(splits)
+    if not len(chosen):
+        raise UserError(
+            f"{manifest.path} has no rows in split {' or '.join(splits)}",
+            hint="kinesics data check shows what is in it",
+        )
+    cache = open_cache(chosen, config.size, config.channels, on_bad_image=config.on_bad_image)
+    for bad in cache.bad:
+        log.warning("left out, line %d: %s: %s", bad.line, bad.path, bad.reason)
+    chosen = chosen.take(cache.kept)
+    samples = to_samples(chosen, cache.images)
+    split = chosen.column("split").astype(str)
+    valid_from = "manifest" if (split == "valid").any() else "none"
+    if valid_from == "none" and config.valid_fraction and "valid" in splits and "train" in splits:
+        split = _hold_out(samples, split, config.valid_fraction, seed)
+        valid_from = "train" if (split == "valid").any() else "none"
+    found: dict[str, Samples | None] = {}
+    for name in ("train", "valid", "test"):
+        rows = np.flatnonzero(split == name)
+        found[name] = samples.subset(rows) if len(rows) else None
+    return Splits(found["train"], found["valid"], found["test"], manifest.fingerprint, valid_from, cache.bad)
+
+
+def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
+    """The manifest's rows and their decoded images (N, H, W, C) as samples; text columns go to `extra`."""
+    n = len(manifest)
+    columns: dict[str, np.ndarray] = {}
+    if manifest.classes:
+        columns["label"] = manifest.labels()
+    optional = {
+        "distribution": manifest.distributions(),
+        "votes": manifest.votes(),
+        "valence_arousal": manifest.valence_arousal(),
+        "target": manifest.targets(),
+    }
+    columns.update({name: values for name, values in optional.items() if values is not None})
+    extra = {
+        name: manifest.table[name].to_numpy()
+        for name in manifest.table.columns
+        if name not in ("path", "label", "split")
+    }
+    extra["line"] = manifest.lines
+    names = manifest.table["path"].to_numpy() if n else np.array([], dtype=object)
+    return Samples(images, np.arange(n, dtype=np.int64), columns, names, manifest.classes, extra)
+
+
+def labelled(samples: Samples | None, what: str, path: Path | None) -> Samples | None:
+    """The samples that have a label; the log says how many have none."""
+    if samples is None or "label" not in samples.columns:
+        return samples
+    known = samples.columns["label"] >= 0
+    if known.all():
+        return samples
+    if not known.any():
+        raise UserError(f"no {what} row of {path} has a label", hint="fill the label column, or p_<class> columns")
+    log.warning("%d %s rows without a label are left out", int((~known).sum()), what)
+    return samples.subset(np.flatnonzero(known))
+
+
+def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    train = np.flatnonzero(split == "train")
+    if len(train) < 10:
+        return split
+    part = samples.subset(train)
+    group = part.extra.get("group")
+    assigned = split_by_group(
+        group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed
+    )
+    changed = split.copy()
+    changed[train[assigned == "valid"]] = "valid"
+    return changed

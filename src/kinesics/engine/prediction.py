@@ -1,0 +1,91 @@
+"""What a trained model answers with: frozen records that convert to dictionaries, tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Base of every kind of answer."""
+
+    source: str = ""
+    """File or stream that the answer is about."""
+    time: float | None = None
+    """Seconds from the start of a video or track; None for a still image."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings and dictionaries, ready for JSON; None fields are left out."""
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) is not None}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One table row; nested dictionaries become columns `p_<class>`."""
+        return to_frame([self])
+
+    def draw(self, image: Image) -> Image:
+        """A copy of `image` with the answer drawn on it."""
+        raise TypeError(f"{type(self).__name__} has no drawing")
+
+
+@dataclass(frozen=True)
+class Emotion(Prediction):
+    """The expression of one face."""
+
+    label: str = ""
+    """Class with the highest probability."""
+    distribution: dict[str, float] | None = None
+    """Class -> probability, calibrated by the run's temperature; sums to 1."""
+    confidence: float = 0.0
+    """Calibrated probability of `label`, in [0, 1]."""
+    uncertainty: float = 0.0
+    """Entropy of the calibrated distribution divided by log(number of classes), in [0, 1]."""
+    valence: float | None = None
+    """In [-1, 1]: the distribution's mean over the classes' circumplex coordinates."""
+    arousal: float | None = None
+    """In [-1, 1], likewise."""
+    box: tuple[float, float, float, float] | None = None
+    """x, y, width, height of the face in pixels, where a face was searched for."""
+    track: int | None = None
+    """Number of the person in a video."""
+
+    def draw(self, image: Image) -> Image:
+        """A copy of `image` (widened at the right) with the distribution as bars, most probable first."""
+        from PIL import Image as Images
+        from PIL import ImageDraw
+
+        height = max(image.height, 120)
+        canvas = Images.new("RGB", (image.width + 220, height), "white")
+        canvas.paste(image.convert("RGB"), (0, (height - image.height) // 2))
+        pen = ImageDraw.Draw(canvas)
+        ranked = sorted((self.distribution or {}).items(), key=lambda item: -item[1])
+        step = height / max(len(ranked), 1)
+        for place, (name, share) in enumerate(ranked):
+            top = place * step + 1
+            pen.rectangle(
+                (image.width + 90, top + 2, image.width + 90 + 90 * share, top + step - 3), fill="#0072b2"
+            )
+            pen.text((image.width + 6, top + step / 2 - 6), name, fill="black")
+            pen.text((image.width + 184, top + step / 2 - 6), f"{share:.0%}", fill="black")
+        return canvas
+
+
+def to_frame(predictions: Sequence[Prediction]) -> pd.DataFrame:
+    """One row a prediction; `distribution` spreads over columns `p_<class>`, `box` over `box_x` .. `box_h`."""
+    import pandas as pd
+
+    rows = []
+    for prediction in predictions:
+        row = prediction.to_dict()
+        shares = row.pop("distribution", None) or {}
+        box = row.pop("box", None)
+        row.update({f"p_{name}": share for name, share in shares.items()})
+        if box is not None:
+            row.update(dict(zip(("box_x", "box_y", "box_w", "box_h"), box, strict=True)))
+        rows.append(row)
+    return pd.DataFrame(rows)

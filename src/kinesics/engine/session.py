@@ -1,0 +1,266 @@
+"""A whole training run, from a recipe to a finished run directory: setup -> fit -> judge -> write."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from kinesics.data.manifest import read as read_manifest
+from kinesics.data.samples import Samples
+from kinesics.engine import distributed
+from kinesics.engine.checkpoint import list_checkpoints
+from kinesics.engine.config import Recipe
+from kinesics.engine.device import choose_device, choose_precision
+from kinesics.engine.fit import FitResult, History, fit, predict_all, step_seed
+from kinesics.engine.loading import Splits, labelled, load_splits
+from kinesics.engine.prediction import Prediction
+from kinesics.engine.run import Run, choose_folder, environment, write_config
+from kinesics.engine.task import DataSpec, Task
+from kinesics.engine.transfer import start_from
+from kinesics.errors import UserError
+
+log = logging.getLogger("kinesics")
+
+
+def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, shown: bool = True) -> Run:
+    """Train by the recipe and leave a complete run directory.
+
+    Args:
+        task_class: the system.
+        recipe: everything that decides the run.
+        resume: continue what is in the run directory; without it an existing run is not touched.
+        shown: whether progress is shown.
+
+    Raises:
+        UserError: anything wrong with data, settings or files.
+    """
+    device = choose_device(recipe.fit.device)
+    distributed.start(device.type)
+    folder = choose_folder(recipe.out, recipe.system)
+    recipe = dataclasses.replace(recipe, out=str(folder))
+    run = Run(folder)
+    began = time.time()
+    existing = (folder / "run.json").is_file()
+    if existing and not resume and distributed.is_main():
+        raise UserError(
+            f"{folder} already holds a run", hint="add --resume to continue it, or choose another --out folder"
+        )
+    manifest = read_manifest(recipe.data, recipe.classes)
+    splits = load_splits(manifest, recipe.input, recipe.seed)
+    train = labelled(splits.train, "training", manifest.path)
+    valid = labelled(splits.valid, "validation", manifest.path)
+    test = labelled(splits.test, "test", manifest.path) if splits.test is not None else None
+    if train is None:
+        raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
+    _check_unchanged(run, existing, splits)
+
+    spec = DataSpec(
+        classes=manifest.classes,
+        size=recipe.input.size,
+        channels=recipe.input.channels,
+        mean=recipe.input.mean,
+        std=recipe.input.std,
+        n_train=len(train),
+    )
+    torch.manual_seed(step_seed(recipe.seed, 0))
+    task = task_class.build(recipe.task, spec, recipe.input.augment)
+    if recipe.weights:
+        start_from(task, recipe.weights)
+    if distributed.is_main():
+        write_config(run, recipe)
+        run.write_json("run.json", _description(recipe, splits, train, valid, test, "running"))
+
+    def on_epoch(history: History) -> None:
+        run.write_table("metrics.csv", history)
+
+    result = fit(
+        task,
+        train,
+        valid,
+        recipe.fit,
+        seed=recipe.seed,
+        folder=run.checkpoints,
+        resume=resume,
+        name=recipe.system if shown else "",
+        on_epoch=on_epoch,
+    )
+    judged = finish(run, task, recipe, result, train, valid, test)
+    if distributed.is_main():
+        content = _description(recipe, splits, train, valid, test, "finished")
+        content |= judged
+        content["notes"] = task.notes
+        content["seconds"] = round(time.time() - began, 1)
+        content["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        run.write_json("run.json", content)
+        write_report(run, task, content, result.history, valid, test, precision=choose_precision(recipe.fit, task.device))
+        log.info("%s", folder)
+    distributed.barrier()
+    return run
+
+
+def finish(
+    run: Run,
+    task: Task,
+    recipe: Recipe,
+    result: FitResult,
+    train: Samples,
+    valid: Samples | None,
+    test: Samples | None,
+) -> dict[str, Any]:
+    """Calibrate and judge the selected and the last weights, write models, predictions and samples."""
+    precision = choose_precision(recipe.fit, task.device)
+    size = 2 * recipe.fit.batch_size
+    judged: dict[str, Any] = {"selected_epoch": result.selected_epoch + 1, "compute_share": result.compute_share}
+    order = ("selected", "last") if recipe.fit.keep == "last" else ("last", "selected")
+    for which in order:  # the kept weights come second and stay in the task
+        state = result.selected if which == "selected" else result.last
+        task.load_shared_state(state)
+        task.calibration = {}
+        answers: dict[str, Sequence[Prediction]] = {}
+        if valid is not None:
+            answers["valid"] = predict_all(task, valid, size, precision)
+            task.calibrate(answers["valid"], valid)
+        if test is not None:
+            answers["test"] = predict_all(task, test, size, precision)
+        scores = {}
+        for split, samples in (("valid", valid), ("test", test)):
+            if samples is not None:
+                scores[split] = task.metrics(answers[split], samples)
+        judged[which] = {"calibration": task.calibration, **scores}
+        if distributed.is_main():
+            kept = which == recipe.fit.keep
+            run.write_model(task, recipe.system, state, "model" if kept else f"model_{which}")
+    rows = []
+    for split, samples in (("valid", valid), ("test", test)):
+        if samples is not None:
+            rows += prediction_rows(answers[split], samples, split)
+    predictions = predict_all(task, train, size, precision)
+    scores_by_sample = task.sample_scores(train, predictions)
+    if distributed.is_main():
+        if rows:
+            run.write_table("predictions.csv", rows)
+        run.write_table("samples.csv", sample_rows(train, scores_by_sample))
+    return judged
+
+
+def write_report(
+    run: Run,
+    task: Task,
+    description: dict[str, Any],
+    history: History,
+    valid: Samples | None,
+    test: Samples | None,
+    precision: torch.dtype,
+) -> None:
+    """Write report.html about the test split, or validation where there is none; nothing without either."""
+    from kinesics.engine.report import run_report
+
+    samples = test if test is not None else valid
+    if samples is None:
+        return
+    predictions = predict_all(task, samples, 256, precision)
+    info = {**description, "split": "test" if test is not None else "valid"}
+    info["data"] = Path(description["data"]["manifest"]).name
+    info["data set"] = description["data"]
+    info["git_commit"] = description["environment"]["git_commit"]
+    run_report(
+        run.folder / "report.html",
+        info,
+        pd.DataFrame(history),
+        task.evaluation(predictions, samples),
+        samples.pixels,
+        task.report(predictions, samples),
+    )
+
+
+def prediction_rows(predictions: Sequence[Prediction], samples: Samples, split: str) -> list[dict[str, Any]]:
+    """Rows of predictions.csv: what was given and the uncalibrated answer in full precision."""
+    rows = []
+    label = samples.columns.get("label")
+    target = samples.columns.get("target")
+    truth = samples.columns.get("distribution")
+    for i, prediction in enumerate(predictions):
+        row: dict[str, Any] = {"path": samples.names[i], "split": split}
+        if label is not None:
+            row["label"] = samples.classes[label[i]] if label[i] >= 0 else ""
+        if target is not None:
+            row["target"] = float(target[i])
+        answer = prediction.to_dict()
+        shares = answer.pop("distribution", {})
+        row["predicted"] = answer.get("label", answer.get("angle", ""))
+        row.update({f"p_{name}": share for name, share in shares.items()})
+        if truth is not None:
+            row.update({f"true_{name}": float(truth[i, j]) for j, name in enumerate(samples.classes)})
+        rows.append(row)
+    return rows
+
+
+def sample_rows(train: Samples, scores: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Rows of samples.csv: what training learned about each training sample."""
+    rows = []
+    label = train.columns.get("label")
+    for i in range(len(train)):
+        row: dict[str, Any] = {"path": train.names[i]}
+        if label is not None:
+            row["label"] = train.classes[label[i]]
+        for name, values in scores.items():
+            if values.ndim == 2:
+                row.update({f"{name}_{c}": float(values[i, j]) for j, c in enumerate(train.classes)})
+            else:
+                row[name] = float(values[i])
+        rows.append(row)
+    return rows
+
+
+def resumable(folder: Path) -> bool:
+    """Whether there is something in `folder` that `--resume` can go on with."""
+    return bool(list_checkpoints(folder / "checkpoints")) or (folder / "config.yaml").is_file()
+
+
+def _check_unchanged(run: Run, existing: bool, splits: Splits) -> None:
+    if not existing:
+        return
+    before = run.read_json("run.json").get("data", {}).get("fingerprint")
+    if before is not None and before != splits.fingerprint:
+        raise UserError(
+            f"the manifest is not the one that {run.folder} was started with (its fingerprint changed)",
+            hint="restore it, or start anew in another --out folder",
+        )
+
+
+def _description(
+    recipe: Recipe,
+    splits: Splits,
+    train: Samples,
+    valid: Samples | None,
+    test: Samples | None,
+    status: str,
+) -> dict[str, Any]:
+    return {
+        "status": status,
+        "system": recipe.system,
+        "preset": recipe.preset,
+        "seed": recipe.seed,
+        "classes": list(train.classes),
+        "data": {
+            "manifest": str(recipe.data),
+            "fingerprint": splits.fingerprint,
+            "train": len(train),
+            "valid": len(valid) if valid is not None else 0,
+            "test": len(test) if test is not None else 0,
+            "valid_from": splits.valid_from,
+            "left_out": [dataclasses.asdict(bad) for bad in splits.bad],
+        },
+        "preprocessing": {key: value for key, value in dataclasses.asdict(recipe.input).items() if key != "augment"},
+        "processes": distributed.world_size(),
+        "environment": environment(),
+    }

@@ -1,0 +1,235 @@
+"""LDLVA as a task: one training step reads like the text's Overview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinesics.data.augment import AugmentConfig
+from kinesics.data.samples import Samples
+from kinesics.engine import distributed
+from kinesics.engine.classifier import Classifier, one_hot_targets, probabilities
+from kinesics.engine.config import FitConfig
+from kinesics.engine.fit import step_seed
+from kinesics.engine.optimizers import OptimizerSpec, build_optimizer
+from kinesics.engine.prediction import Prediction
+from kinesics.engine.task import Batch, DataSpec, Preparation
+from kinesics.systems.ldlva import losses
+from kinesics.systems.ldlva.config import LDLVAConfig
+from kinesics.systems.ldlva.model import Calibration
+from kinesics.systems.ldlva.neighbours import locate, nearest, teacher_classifier
+
+
+class LDLVA(Classifier):
+    """Label distribution learning over valence-arousal neighbours with a trainable uncertainty per sample.
+
+    Shared: the backbone, the calibration network g, the class centres. Local, by sample id: uncertainty lambda (as a
+    logit), the neighbours and their similarity, the bank of features and predictions (fp16).
+    """
+
+    config_class: ClassVar[type] = LDLVAConfig
+    local_prefixes: ClassVar[tuple[str, ...]] = ("uncertainty", "neighbour_", "bank_")
+
+    config: LDLVAConfig
+    uncertainty_logit: nn.Parameter
+    neighbour_index: Tensor
+    neighbour_similarity: Tensor
+    bank_feature: Tensor
+    bank_probability: Tensor
+
+    def __init__(self, config: LDLVAConfig, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
+        super().__init__(config, spec, augment)
+        features, n = self.model.num_features, spec.n_train
+        self.calibrate_pairs = Calibration(
+            features, config.calibration_hidden, config.calibration_norm, config.calibration_floor
+        )
+        self.centres = nn.Parameter(config.centre_init * torch.randn(spec.n_classes, features))
+        start = float(np.log(config.uncertainty_init / (1 - config.uncertainty_init)))
+        self.uncertainty_logit = nn.Parameter(torch.full((n,), start))
+        self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
+        self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
+        rows = n if config.neighbours == "bank" else 0
+        self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
+        self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
+        self._epoch = 0
+        self._fresh: tuple[Tensor, Tensor] | None = None
+        self._train: Samples | None = None
+        self._label: Tensor | None = None
+
+    def attach(self, train: Samples) -> None:
+        """Keep the training samples: `forward` neighbours are read from them, and their labels."""
+        self._train = train
+        self._label = torch.from_numpy(train.columns["label"])
+
+    def prepare(self, data: Samples, preparation: Preparation) -> None:
+        """Place the samples in valence-arousal space, find their neighbours and fill the first bank."""
+        place = locate(
+            self.config, data, lambda: teacher_classifier(self.config, self.spec, self), preparation
+        )
+        position = torch.from_numpy(place.position)
+        index = torch.from_numpy(nearest(place.position, self.config.k))
+        similarity = (
+            losses.local_similarity if self.config.similarity == "gaussian" else losses.local_similarity_release
+        )
+        self.neighbour_index.copy_(index)
+        self.neighbour_similarity.copy_(similarity(position.unsqueeze(1), position[index], self.config.delta))
+        if self.config.neighbours == "bank":
+            self._fill_bank(data, place.teacher)
+        self.notes["valence_arousal"] = place.source
+        if place.source == "teacher":
+            self.notes["teacher"] = {
+                "folds": self.config.teacher_folds,
+                "epochs": min(self.config.teacher_epochs, preparation.config.epochs),
+            }
+        if place.judging_votes is not None:
+            self.notes["judging_votes_seed"] = step_seed(preparation.seed, 4)
+
+    def _fill_bank(self, data: Samples, teacher: np.ndarray | None) -> None:
+        n_classes = self.spec.n_classes
+        if self.config.bank_start == "teacher" and teacher is not None:
+            first = torch.from_numpy(teacher)
+        elif self.config.bank_start == "uniform":
+            first = torch.full((len(data), n_classes), 1 / n_classes)
+        else:
+            one_hot = F.one_hot(torch.from_numpy(data.columns["label"]), n_classes).float()
+            first = 0.9 * one_hot + 0.1 / n_classes
+        self.bank_probability.copy_(first)
+
+    def optimizers(self, config: FitConfig) -> list[OptimizerSpec]:
+        """The run's optimiser for backbone and g; lambda and the centres have an SGD each, at a constant rate."""
+        own = {id(self.uncertainty_logit), id(self.centres)}
+        shared = [p for p in self.parameters() if id(p) not in own]
+        specs = [OptimizerSpec(build_optimizer(shared, config))]
+        uncertainty = torch.optim.SGD(
+            [self.uncertainty_logit], lr=self.config.uncertainty_lr, momentum=self.config.uncertainty_momentum
+        )
+        specs.append(OptimizerSpec(uncertainty, scheduled=False, from_epoch=self.config.warmup))
+        if self.config.centres == "trained":
+            centres = torch.optim.SGD([self.centres], lr=self.config.centre_lr)
+            specs.append(OptimizerSpec(centres, scheduled=False, from_epoch=self.config.warmup))
+        return specs
+
+    def epoch_start(self, epoch: int) -> None:
+        """Warm-up and the holding of the first bank go by epochs."""
+        self._epoch = epoch
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """L = L_cls + gamma L_D of the batch; "cls" and "centre" are its parts, "uncertainty" the mean lambda."""
+        index, label = batch["index"], batch["label"]
+        own_BV, logits = self.features_and_logits(batch["image"])
+        log_probability = F.log_softmax(logits, 1)
+        self._fresh = own_BV.detach(), log_probability.detach().exp()
+        one_hot = one_hot_targets(batch, self.spec.n_classes, votes=False)
+        if self._epoch < self.config.warmup:
+            return {"loss": losses.classification_loss(one_hot, log_probability, self.config.reduction)}
+
+        neighbour_BK = self.neighbour_index[index].long()
+        other_BKV, other_BKC = self._neighbour_outputs(neighbour_BK, batch)
+        zeta_BK = self.calibrate_pairs(own_BV, other_BKV)
+        aggregated = losses.aggregate(zeta_BK * self.neighbour_similarity[index], other_BKC)
+        uncertainty = torch.sigmoid(self.uncertainty_logit[index])
+        target = losses.target_distribution(one_hot, aggregated, uncertainty)
+        cls = losses.classification_loss(target, log_probability, self.config.reduction)
+        centre = self._discriminative_loss(own_BV, label, uncertainty, other_BKV, neighbour_BK)
+        return {
+            "loss": cls + self.config.gamma * centre,
+            "cls": cls.detach(),
+            "centre": centre.detach(),
+            "uncertainty": uncertainty.detach().mean(),
+        }
+
+    @torch.no_grad()
+    def _neighbour_outputs(self, neighbour_BK: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features (B, K, V) and predictions (B, K, C) of the neighbours, float32 and without gradient."""
+        if self.config.neighbours == "bank":
+            return self.bank_feature[neighbour_BK].float(), self.bank_probability[neighbour_BK].float()
+        assert self._train is not None
+        flat = neighbour_BK.flatten()
+        images = self._train.batch(flat.cpu().numpy())["image"].to(flat.device)
+        draw = torch.Generator().manual_seed(step_seed(6, *(int(i) for i in batch["index"][:4])))
+        view = self.transform({"image": images}, draw)["image"]
+        feature, logits = self.features_and_logits(view)
+        shape = neighbour_BK.shape
+        return feature.view(*shape, -1), torch.softmax(logits, 1).view(*shape, -1)
+
+    def _discriminative_loss(
+        self, own_BV: Tensor, label_B: Tensor, uncertainty_B: Tensor, other_BKV: Tensor, neighbour_BK: Tensor
+    ) -> Tensor:
+        """L_D; with `centres` "moved" its second term is the released code's hand-made step instead of a loss."""
+        config = self.config
+        if not config.uncertainty_through_centres:
+            uncertainty_B = uncertainty_B.detach()
+        feature, label, uncertainty = own_BV, label_B, uncertainty_B
+        if config.neighbours_in_centres:
+            assert self._label is not None
+            flat = neighbour_BK.flatten()
+            feature = torch.cat([own_BV, other_BKV.flatten(0, 1)])
+            label = torch.cat([label_B, self._label.to(flat.device)[flat]])
+            uncertainty = torch.cat([uncertainty_B, torch.sigmoid(self.uncertainty_logit[flat]).detach()])
+        centre = self.centres if config.centres == "trained" else self.centres.detach()
+        intra = losses.intra_class_loss(feature, centre[label], uncertainty, config.reduction)
+        if config.centres == "trained":
+            return intra + losses.centre_repulsion(centre)
+        everyones = distributed.gather_rows(label, feature.detach(), uncertainty.detach())
+        moved = losses.move_centres_release(self.centres.detach(), everyones[1], everyones[0], everyones[2], config.centre_lr)
+        # The backward pass keeps differences to the centres, not the centres, so they can be written at once.
+        self.centres.detach().copy_(moved)
+        return intra
+
+    @torch.no_grad()
+    def after_step(self, batch: Batch) -> None:
+        """Write the batch's features and, after the holding epochs, its predictions into the bank, by sample id."""
+        if self.config.neighbours != "bank" or self._fresh is None:
+            return
+        index, feature, probability = distributed.gather_rows(batch["index"], *self._fresh)
+        self._fresh = None
+        self.bank_feature[index] = feature.half()
+        if self._epoch >= self.config.bank_hold:
+            keep = self.config.bank_momentum
+            updated = keep * self.bank_probability[index].float() + (1 - keep) * probability
+            self.bank_probability[index] = updated.half()
+
+    @property
+    def uncertainty(self) -> Tensor:
+        """(N,) lambda of the training samples, in [0, 1]."""
+        return torch.sigmoid(self.uncertainty_logit.detach())
+
+    @torch.no_grad()
+    def constructed_distribution(self, train: Samples, predictions: Sequence[Prediction]) -> np.ndarray:
+        """(N, C) target d of every training sample, with the neighbours' predictions by the finished model.
+
+        The calibration score uses the bank's features; without a bank every zeta is 1.
+        """
+        probability = torch.from_numpy(probabilities(predictions)).float()
+        found = []
+        label = torch.from_numpy(train.columns["label"])
+        for start in range(0, len(label), 4096):
+            rows = slice(start, start + 4096)
+            neighbour = self.neighbour_index[rows].long().cpu()
+            contribution = self.neighbour_similarity[rows].cpu()
+            if self.config.neighbours == "bank":
+                bank = self.bank_feature
+                zeta = self.calibrate_pairs(bank[rows].float(), bank[neighbour.to(bank.device)].float())
+                contribution = contribution * zeta.cpu()
+            aggregated = losses.aggregate(contribution, probability[neighbour])
+            one_hot = F.one_hot(label[rows].clamp(min=0), self.spec.n_classes).float()
+            found.append(losses.target_distribution(one_hot, aggregated, self.uncertainty[rows].cpu()))
+        return torch.cat(found).numpy()
+
+    def sample_scores(self, train: Samples, predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
+        """`uncertainty` lambda (N,), the constructed `target` (N, C), and `label_doubt` (N,) in [0, 1].
+
+        label_doubt = (1 - d~(label)) averaged with 1 - p(label): what the neighbours and the model say against the
+        given label, to which lambda adds its own rank as a tie-break.
+        """
+        scores = super().sample_scores(train, predictions)
+        return {
+            **scores,
+            "uncertainty": self.uncertainty.cpu().numpy(),
+            "target": self.constructed_distribution(train, predictions),
+        }
