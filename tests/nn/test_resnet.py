@@ -161,6 +161,8 @@ def test_zero_init_residual_starts_each_block_as_the_identity(depth: int) -> Non
     x = torch.rand(2, 256 if depth == 50 else 64, 8, 8)
     block = resnet(depth, 0, zero_init_residual=True).layer1[1]
     torch.testing.assert_close(block(x), x)
+    zero = [name for name, value in block.named_parameters() if "weight" in name and not value.any()]
+    assert zero == ["bn3.weight" if depth == 50 else "bn2.weight"]
     assert not torch.allclose(resnet(depth, 0).layer1[1](x), x, atol=0.1)
 
 

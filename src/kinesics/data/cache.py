@@ -81,8 +81,7 @@ def open_cache(
         size: height and width in pixels.
         channels: 1 (grey) or 3 (RGB).
         folder: where to keep it; default: the package's cache folder.
-        on_bad_image: "error", or "skip" to leave unreadable images out, with a log line for each of the first
-            five.
+        on_bad_image: "error", or "skip" to leave unreadable images out; the log says how many.
 
     Raises:
         UserError: unreadable images (with "error": the first five and how many; with "skip": if nothing is
@@ -189,7 +188,7 @@ def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
             if len(cache.kept)
             else None,
         )
-    log.warning("%s and are skipped: %s", count, "; ".join(first))
+    log.warning("%s and are skipped", count)
 
 
 def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
@@ -198,7 +197,7 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise UserError(
-            f"the decoded images need {needed / 1e9:.2f} GB in {target.parent}, where {free / 1e9:.2f} GB are free",
+            f"the decoded images need {needed / 1e9:.2f} GB, but {target.parent} has {free / 1e9:.2f} free",
             hint="free some space, or give another folder in KINESICS_CACHE",
         )
     _remove_stale(target)
@@ -242,7 +241,7 @@ def _decoded(
 def _decode_block(
     paths: list[str], boxes: np.ndarray | None, size: int, channels: int
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """(n, H, W, C) uint8 of the readable ones, in order, and the reason for each of the others by its offset."""
+    """(n, H, W, C) uint8 of the readable ones, in order, and the reason for each other by its offset."""
     images = []
     reasons: dict[int, str] = {}
     for offset, path in enumerate(paths):

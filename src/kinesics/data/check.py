@@ -83,20 +83,19 @@ def _distributions(manifest: Manifest) -> Iterator[Finding]:
         return
     faulty = manifest.faulty_distributions()
     if len(faulty):
-        message = (
-            f"{count_of(len(faulty), 'row')} whose p_ columns neither sum to 1 nor are votes (whole numbers)"
-        )
+        rows = count_of(len(faulty), "row")
+        message = f"{rows} whose p_ columns neither sum to 1 nor are votes (whole numbers)"
         yield finding("error", "distribution-sum", message, manifest.lines[faulty])
     label = manifest.labels()
     known = np.flatnonzero((label >= 0) & ~np.isnan(p).any(axis=1))
     other = known[p[known, label[known]] < p[known].max(axis=1, initial=0) - _TIE]
     if len(other):
         shown = [
-            f"line {manifest.lines[k]}: {manifest.classes[label[k]]}, but {manifest.classes[int(p[k].argmax())]}"
-            for k in other[:3]
+            f"line {manifest.lines[k]}: {manifest.classes[label[k]]}, not {manifest.classes[p[k].argmax()]}"
+            for k in other
         ]
-        share = len(other) / len(known)
-        message = f"{count_of(len(other), 'row')} ({share:.0%}) whose label is not the largest p_: {'; '.join(shown)}"
+        rows = f"{count_of(len(other), 'row')} ({len(other) / len(known):.0%})"
+        message = f"{rows} whose label is not the largest p_: {examples(shown)}"
         yield finding("warning", "label-argmax", message, manifest.lines[other])
 
 
@@ -149,10 +148,8 @@ def _classes(manifest: Manifest) -> Iterator[Finding]:
         return
     most, least = present[train[present].argmax()], present[train[present].argmin()]
     ratio = train[most] / train[least]
-    message = (
-        f"in train the largest class ({manifest.classes[most]}, {train[most]:,}) is {ratio:.1f} times the smallest "
-        f"({manifest.classes[least]}, {train[least]:,})"
-    )
+    large, small = (f"{manifest.classes[index]}, {train[index]:,}" for index in (most, least))
+    message = f"in train the largest class ({large}) is {ratio:.1f} times the smallest ({small})"
     yield finding("warning" if ratio > MOST_IMBALANCE else "note", "imbalance", message)
 
 

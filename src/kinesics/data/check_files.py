@@ -12,13 +12,19 @@ from PIL import ImageOps
 
 from kinesics.data.blocks import in_blocks
 from kinesics.data.decode import UnreadableImage, load_image, open_image
-from kinesics.data.duplicates import THUMBNAIL, Duplicates, group_duplicates, pixel_digest, thumbnail
-from kinesics.data.finding import Finding, Level, count_of, examples, finding
-from kinesics.data.manifest import SPLITS, Manifest
-
-NOT_IMAGES = frozenset(
-    ".mp4 .avi .mov .mkv .webm .mpg .mpeg .m4v .wav .mp3 .flac .ogg .m4a .npy .npz .pkl .json .csv .bvh .txt".split()
+from kinesics.data.duplicates import (
+    THUMBNAIL,
+    Duplicates,
+    group_duplicates,
+    identical_groups,
+    pixel_digest,
+    thumbnail,
 )
+from kinesics.data.finding import Finding, Level, count_of, examples, finding
+from kinesics.data.manifest import Manifest
+
+_MEDIA = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wav", ".mp3", ".flac")
+NOT_IMAGES = frozenset((*_MEDIA, ".ogg", ".m4a", ".npy", ".npz", ".pkl", ".json", ".csv", ".bvh"))
 """Suffixes of clips, sounds and motions, which are not decoded here."""
 
 _BLOCK = 32
@@ -63,11 +69,11 @@ def check_files(manifest: Manifest, images: bool) -> Iterator[Finding]:
     yield from _about("warning", "box-outside", "box", "going beyond the image", manifest, outside)
     compared = np.flatnonzero(digests != b"")
     if images:
-        found = group_duplicates(digests[compared], thumbnails[compared])
+        duplicates = group_duplicates(digests[compared], thumbnails[compared])
     else:
-        same = group_duplicates(digests[compared], np.zeros((len(compared), THUMBNAIL, THUMBNAIL), np.uint8))
-        found = Duplicates(same.identical, same.identical, same.pairs)
-    yield from _duplicates(manifest.take(compared), found)
+        same = identical_groups(digests[compared])
+        duplicates = Duplicates(same, same, np.zeros((0, 2), dtype=np.int64))
+    yield from _duplicates(manifest.take(compared), duplicates)
 
 
 def _look(paths: list[str], boxes: np.ndarray | None, images: bool) -> _Looked:

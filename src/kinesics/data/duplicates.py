@@ -84,6 +84,12 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(grey, dtype=np.uint8)
 
 
+def identical_groups(digests: np.ndarray) -> np.ndarray:
+    """(N,) int64: the same number for equal digests, (N,) bytes, counted by first member; -1 for what is
+    alone."""
+    return _groups(np.unique(digests, return_inverse=True)[1])
+
+
 def group_duplicates(digests: np.ndarray, thumbnails: np.ndarray) -> Duplicates:
     """Find duplicates from digests, (N,) bytes, and thumbnails, (N, 48, 48) uint8."""
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
@@ -101,7 +107,7 @@ def near_pairs(thumbnails: np.ndarray) -> np.ndarray:
     Each image is compared with its 32 nearest on the principal axes. Where more are near-identical (frames of
     a still scene) pairs are left out, but each image keeps its nearest ones.
     """
-    varied = np.flatnonzero(thumbnails.reshape(len(thumbnails), -1).std(axis=1) >= _FLAT)
+    varied = np.flatnonzero(_deviations(thumbnails) >= _FLAT)
     if len(varied) < 2:
         return np.zeros((0, 2), dtype=np.int64)
     coarse = _standardised(_coarse(thumbnails[varied]))
@@ -118,6 +124,11 @@ def near_pairs(thumbnails: np.ndarray) -> np.ndarray:
         keep[start : start + 4096] = alike >= FINE_CORRELATION
     pairs = varied[candidates[keep]]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _deviations(thumbnails: np.ndarray) -> np.ndarray:
+    parts = [thumbnails[start : start + 1024].std(axis=(1, 2)) for start in range(0, len(thumbnails), 1024)]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _coarse(thumbnails: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import difflib
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -61,18 +61,28 @@ class Manifest:
         return len(self.table)
 
     @classmethod
-    def from_columns(cls, columns: dict[str, Sequence[object]], path: Path | None = None) -> Manifest:
+    def from_columns(
+        cls,
+        columns: Mapping[str, Sequence[object]],
+        path: Path | None = None,
+        source: Path | None = None,
+        lines: Sequence[int] | None = None,
+    ) -> Manifest:
         """Make a manifest from columns of equal length, under the rules of `read` (numbers, words, splits are
         checked).
 
         Args:
             columns: `path` and any others; None and NaN are blank cells.
             path: the file that it is meant for; it is not written.
+            source: the file that complaints are about, where the columns come from another one.
+            lines: each row's line number in that file, for complaints.
         """
         texts = [[as_text(value) for value in values] for values in columns.values()]
-        rows = ((line, list(cells)) for line, cells in enumerate(zip(*texts, strict=True), start=2))
-        table, lines = read_table(list(columns), rows, path or Path("the new manifest"))
-        return cls(table, path, _found_classes(table), lines)
+        cells = list(zip(*texts, strict=True))
+        numbered = range(2, len(cells) + 2) if lines is None else lines
+        rows = ((line, list(row)) for line, row in zip(numbered, cells, strict=True))
+        table, _ = read_table(list(columns), rows, source or path or Path("the new manifest"))
+        return cls(table, path, _found_classes(table))
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write as CSV or Parquet (by the suffix), atomically; file paths are made relative to where it now

@@ -13,28 +13,35 @@ def flip_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Change exactly `round(share * N)` labels (halves to even), chosen at random, to another class.
 
-    With the same seed, a larger share flips the labels that a smaller one flips and some more, to the same classes.
+    With the same seed, a larger share flips the labels that a smaller one flips and some more, to the
+    same classes.
 
     Args:
         labels: (N,) whole numbers from 0 to `n_classes` - 1.
         share: of the labels to flip, in [0, 1].
         n_classes: C, 2 or more.
         seed: 0 or more.
-        transition: (C, C) class-dependent flips: row c is the distribution of what a flipped label c becomes, so its
-            diagonal is 0 and its rows sum to 1 (1e-6). Without it every other class is as likely (symmetric flips).
+        transition: (C, C) class-dependent flips: row c is the distribution of what a flipped label c
+            becomes, so its diagonal is 0 and its rows sum to 1 (1e-6). Without it every other class is as
+            likely (symmetric flips).
 
     Returns:
-        noisy labels (N,) int64, and (N,) bool, True where a label was flipped; a flipped label always differs.
+        noisy labels (N,) int64, and (N,) bool, True where a label was flipped; a flipped label always
+        differs.
 
     Raises:
         UserError: an argument is out of its range.
     """
     clean = np.asarray(labels)
     if n_classes < 2:
-        raise UserError(f"n_classes is {n_classes}; expected 2 or more, else there is no other class to flip to")
+        raise UserError(
+            f"n_classes is {n_classes}; expected 2 or more, else there is no other class to flip to"
+        )
     if clean.ndim != 1 or (clean.size and not np.issubdtype(clean.dtype, np.integer)):
-        raise UserError(f"labels have shape {clean.shape} and dtype {clean.dtype}; expected (N,) whole numbers")
-    if clean.size and not (0 <= clean.min() and clean.max() < n_classes):
+        raise UserError(
+            f"labels have shape {clean.shape} and dtype {clean.dtype}; expected (N,) whole numbers"
+        )
+    if clean.size and (clean.min() < 0 or clean.max() >= n_classes):
         raise UserError(
             f"labels go from {clean.min()} to {clean.max()}; expected 0 to {n_classes - 1}",
             hint="leave out the rows without a label",
@@ -68,7 +75,7 @@ def _checked(transition: ArrayLike, n_classes: int) -> np.ndarray:
         )
     if np.any(np.diag(rows) != 0.0):
         raise UserError(
-            f"the diagonal of transition is {np.diag(rows).tolist()}; expected zeros: a flipped label must change",
+            f"the diagonal of transition is {np.diag(rows).tolist()}; expected zeros: each flip must change",
             hint="`share` says how many labels stay; set the diagonal to 0 and divide each row by its sum",
         )
     return rows

@@ -82,19 +82,22 @@ def _assign(
             return _assign_groups(unit, classes, shares, rng, what)
     if count < len(shares):
         raise UserError(f"can't make {len(shares)} {what} of {count} samples")
-    # Classes follow each other in random order inside; along this line, each stretch has the shares to within one
-    # sample, hence each class and the whole too.
+    # Samples in a line, class after class, at random inside a class.
     line = np.lexsort((rng.permutation(count), classes))
     result = np.empty(count, dtype=np.int64)
-    result[line] = _pattern(count, shares, rng)
+    if np.ptp(shares) == 0:
+        result[line] = np.resize(rng.permutation(len(shares)), count)
+        return result
+    start = np.searchsorted(classes[line], classes[line])
+    result[line] = _pattern(count, shares)[np.arange(count) - start]
     return result
 
 
-def _pattern(count: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(count,) int64: share i appears as evenly as possible (each next sample goes to the share that lacks
-    most)."""
-    if np.ptp(shares) == 0:
-        return np.resize(rng.permutation(len(shares)), count)
+def _pattern(count: int, shares: np.ndarray) -> np.ndarray:
+    """(count,) int64 indices of shares, each as often as its share says in every beginning of the line.
+
+    Each next sample goes to the share that lacks most, so a class of one sample goes to the largest.
+    """
     given = np.zeros(len(shares))
     pattern = np.empty(count, dtype=np.int64)
     for position in range(count):

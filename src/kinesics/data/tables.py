@@ -83,6 +83,26 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         )
 
 
+def csv_columns(path: Path, required: Sequence[str]) -> tuple[list[int], dict[str, list[str]]]:
+    """Line numbers of the rows of a CSV, and its columns as text.
+
+    Raises:
+        UserError: as `csv_rows`, and when a required column is not there.
+    """
+    rows = csv_rows(path)
+    _, header = next(rows)
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}: no column {', '.join(map(repr, missing))}; its columns are: {', '.join(header)[:300]}"
+        )
+    read = list(rows)
+    columns = zip(*(cells for _, cells in read), strict=True) if read else ([] for _ in header)
+    return [line for line, _ in read], {
+        name: list(column) for name, column in zip(header, columns, strict=True)
+    }
+
+
 def numbers(cells: Iterable[str]) -> tuple[np.ndarray, list[int]]:
     """Parse cells as numbers.
 

@@ -103,9 +103,9 @@ def evaluate_classification(
         bins: of the calibration error.
 
     Returns:
-        accuracy, uar, war, macro_f1, recall/<class>, f1/<class>; ece, nll and brier, with and without `_calibrated`;
-        given distributions also kl, chebyshev, clark, canberra, cosine and intersection, with and without
-        `_calibrated`; given valence and arousal also ccc_valence and ccc_arousal.
+        accuracy, uar, war, macro_f1, recall/<class>, f1/<class>; ece, nll and brier, with and without
+        `_calibrated`; given distributions also kl, chebyshev, clark, canberra, cosine and intersection, with
+        and without `_calibrated`; given valence and arousal also ccc_valence and ccc_arousal.
 
     Raises:
         ValueError: shapes that don't belong together, rows that are no distributions.
@@ -153,7 +153,14 @@ def by_subgroup(
 
     Args:
         values: (N,) the column; samples without a value make a last row, `MISSING`.
-        probability, label, classes, temperature, distribution, valence_arousal_pred, valence_arousal, bins: as there.
+        probability: as there, like the arguments that follow.
+        label: (N,).
+        classes: C names.
+        temperature: the same for all subgroups.
+        distribution: (N, C) or None.
+        valence_arousal_pred: (N, 2) or None.
+        valence_arousal: (N, 2) or None.
+        bins: of the calibration error.
 
     Returns:
         one row a value, in sorted order: `subgroup`, `n` (samples), then the scores.
@@ -170,13 +177,22 @@ def by_subgroup(
         parts.append((MISSING, codes == -1))
     rows = []
     for name, inside in parts:
-        own = [
-            None if array is None else np.asarray(array)[inside]
-            for array in (probability, label, distribution, valence_arousal_pred, valence_arousal)
-        ]
-        scores = evaluate_classification(own[0], own[1], classes, temperature, *own[2:], bins=bins)  # type: ignore[arg-type]
+        scores = evaluate_classification(
+            np.asarray(probability)[inside],
+            np.asarray(label)[inside],
+            classes,
+            temperature,
+            _part(distribution, inside),
+            _part(valence_arousal_pred, inside),
+            _part(valence_arousal, inside),
+            bins,
+        )
         rows.append({"subgroup": name, "n": int(inside.sum()), **scores})
     return pd.DataFrame(rows)
+
+
+def _part(array: ArrayLike | None, inside: NDArray[np.bool_]) -> NDArray[Any] | None:
+    return None if array is None else np.asarray(array)[inside]
 
 
 def _distribution_scores(

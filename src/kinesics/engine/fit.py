@@ -46,7 +46,8 @@ class FitResult:
         selected_epoch: epoch (from 0) whose averaged weights are best on validation; the last one without validation.
         selected: shared state of that epoch, averaged; on the CPU.
         last: shared state of the last epoch, averaged; on the CPU.
-        compute_share: share of the loop's time spent in forward, backward and optimiser steps, the rest being data.
+        compute_share: share of the steps' time spent in forward, backward and optimisers, the rest being fetching and
+            augmentation; 1 when no step was left to do.
     """
 
     history: History
@@ -134,7 +135,7 @@ def fit(
     elif folder is not None:
         _checkpoint(folder, state, task, optimizers, average, scaler)
 
-    started, computing = time.perf_counter(), 0.0
+    looping, computing = 0.0, 0.0
     while state.epoch < config.epochs:
         task.train()
         task.epoch_start(state.epoch)
@@ -146,10 +147,12 @@ def fit(
         for number in track(todo, f"{name} epoch {state.epoch + 1}/{config.epochs}") if _shown(name) else todo:
             factor = rate_factor(config, state.step, total, steps_per_epoch)
             active = [spec for spec in optimizers if state.epoch >= spec.from_epoch]
+            begun = time.perf_counter()
             computing += _step(
                 task, train, batches[number], config, active, factor, precision, scaler, guard, state, seed
             )
             average.update(state.step)
+            looping += time.perf_counter() - begun
             state.step += 1
             state.batch = number + 1
             if folder and config.checkpoint_every and state.step % config.checkpoint_every == 0:
@@ -166,10 +169,8 @@ def fit(
     last = average.state()
     task.load_shared_state(last)
     task.eval()
-    elapsed = time.perf_counter() - started
-    return FitResult(
-        state.history, state.best_epoch, state.best or last, last, computing / elapsed if elapsed and computing else 1.0
-    )
+    share = computing / looping if looping else 1.0
+    return FitResult(state.history, state.best_epoch, state.best or last, last, share)
 
 
 def _step(

@@ -18,7 +18,7 @@ class MetricName:
         meaning: half a sentence for readers who don't know the metric.
         better: +1 where higher is better, -1 where lower is, 0 where neither.
         percent: shown as a percentage.
-        digits: decimals shown.
+        digits: decimals shown; None for four significant figures.
         unit: printed behind the value, where it isn't a percentage.
     """
 
@@ -26,16 +26,17 @@ class MetricName:
     meaning: str = ""
     better: int = 0
     percent: bool = False
-    digits: int = 3
+    digits: int | None = 3
     unit: str = ""
 
     def format(self, value: float) -> str:
         """The value as text with its unit; an en dash for NaN."""
         if math.isnan(value):
             return "–"
-        if self.percent:
-            return f"{100 * value:.{self.digits}f} %"
-        return f"{value:.{self.digits}f}" + (f" {self.unit}" if self.unit else "")
+        scaled = 100 * value if self.percent else value
+        number = f"{scaled:.4g}" if self.digits is None else f"{scaled:.{self.digits}f}"
+        unit = "%" if self.percent else self.unit
+        return f"{number} {unit}" if unit else number
 
 
 _KNOWN = {
@@ -68,6 +69,7 @@ _KNOWN = {
     "rmse": MetricName("RMSE", "root mean squared error", -1, digits=4),
     "mae": MetricName("MAE", "mean absolute error", -1, digits=4),
     "loss": MetricName("Loss", better=-1, digits=4),
+    "seconds": MetricName("Time", better=-1, digits=1, unit="s"),
     "temperature": MetricName("Temperature", "divides the logits"),
 }
 
@@ -86,7 +88,7 @@ def describe(name: str) -> MetricName:
     base, _, detail = name.partition("/")
     if base in _KNOWN:
         return replace(_KNOWN[base], title=f"{_KNOWN[base].title} {detail}") if detail else _KNOWN[base]
-    return MetricName(name)
+    return MetricName(name, digits=None)
 
 
 def _suffixed(metric: MetricName, suffix: str) -> MetricName:

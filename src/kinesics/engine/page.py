@@ -47,8 +47,8 @@ class Section:
 
     Args:
         title: plain text.
-        content: HTML (of `table_html`, `paragraphs`, `details`), a Picture, or several of both; Pictures that follow
-            each other share a row where the screen is wide enough.
+        content: HTML (of `table_html`, `paragraphs`, `details`), a Picture, or several of both; Pictures that
+            follow each other share a row where the screen is wide enough.
         note: plain text under the title: how to read what follows.
     """
 
@@ -185,14 +185,15 @@ def _tiles(summary: Mapping[str, str | tuple[str, str]]) -> str:
 
 
 def _section(anchor: str, section: Section) -> str:
-    out, row = [], ""
+    out, row, widest = [], "", 0.0
     for number, part in enumerate([*section.parts, ""]):
         if isinstance(part, Picture):
             row += _picture(part, f"{anchor}-{number}-")
+            widest = max(widest, _width(part))
             continue
         if row:
-            out.append(f'<div class="gallery">{row}</div>')
-            row = ""
+            out.append(f'<div class="gallery" style="--column:{widest:.0f}px">{row}</div>')
+            row, widest = "", 0.0
         out.append(part)
     note = f'<div class="note">{paragraphs(section.note)}</div>' if section.note else ""
     return f'<section id="{anchor}"><h2>{escape(section.title)}</h2>{note}{"".join(out)}</section>'
@@ -202,12 +203,15 @@ def _picture(picture: Picture, prefix: str) -> str:
     first, _, rest = picture.caption.partition("\n")
     lines = f"<strong>{escape(first)}</strong>" + (f"<span>{escape(rest)}</span>" if rest else "")
     caption = f"<figcaption>{lines}</figcaption>" if picture.caption else ""
-    inches = picture.figure.get_size_inches()[0]
     svg = inline_svg(picture.figure, prefix, picture.alt)
-    wide = ' class="wide"' if inches > _PHONE_INCHES else ""
+    wide = ' class="wide"' if _width(picture) > _PHONE else ""
     aside = f'<div class="aside">{picture.aside}</div>' if picture.aside else ""
-    box = f'<figure{wide} style="width:{PIXELS_PER_INCH * inches:.0f}px">'
+    box = f'<figure{wide} style="max-width:{_LARGER * _width(picture):.0f}px">'
     return f'{box}<div class="scroll">{svg}</div>{caption}</figure>{aside}'
+
+
+def _width(picture: Picture) -> float:
+    return float(PIXELS_PER_INCH * picture.figure.get_size_inches()[0])
 
 
 def _cell(value: Any, form: Callable[[Any], str] | None, digits: int) -> str:
@@ -224,20 +228,25 @@ def _right(yes: bool) -> str:
     return ' class="number"' if yes else ""
 
 
-_PHONE_INCHES = 4.5
-"""Figures up to this width shrink to fit a phone and stay readable; wider ones scroll sideways there."""
+_PHONE = 440
+"""CSS pixels of width up to which a figure shrinks to fit a phone and stays readable; wider ones scroll."""
+
+_LARGER = 1.2
+"""How far a figure may grow to fill its column."""
 
 _CSS = """
+:root{--font:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
-body{margin:0 auto;max-width:68rem;padding:1.5rem clamp(1rem,4vw,2.5rem) 3rem;background:var(--paper);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
+body{margin:0 auto;max-width:68rem;padding:1.5rem clamp(1rem,4vw,2.5rem) 3rem;
+background:var(--paper);color:var(--ink);font:16px/1.55 var(--font)}
 header{border-bottom:2px solid var(--ink);padding-bottom:.9rem}
 h1{font-size:clamp(1.5rem,4vw,2.1rem);line-height:1.2;margin:0;letter-spacing:-.01em;overflow-wrap:anywhere}
-header ul{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.4rem;margin:.5rem 0 0;padding:0;color:var(--muted);
-font-size:.9rem}
+header ul{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.4rem;margin:.5rem 0 0;padding:0;
+color:var(--muted);font-size:.9rem}
 header li{overflow-wrap:anywhere}
-nav{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;padding:.7rem 0;font-size:.9rem;border-bottom:1px solid var(--line)}
+nav{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;padding:.7rem 0;font-size:.9rem;
+border-bottom:1px solid var(--line)}
 a{color:var(--blue);text-underline-offset:.15em}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
 main>p{max-width:46rem}
@@ -251,17 +260,23 @@ section{margin-top:2.6rem}
 .tiles dd{margin:0;font-size:1.6rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles small{font-size:1rem;font-weight:500}
 .tiles .meaning{font-size:.78rem;font-weight:400;color:var(--muted);line-height:1.35;margin-top:.2rem}
-.gallery{display:flex;flex-wrap:wrap;gap:1.2rem 1.6rem;margin:.8rem 0;align-items:flex-start}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--column)),1fr));
+gap:1.2rem 1.6rem;margin:.8rem 0;align-items:start}
 figure{margin:0;min-width:0;max-width:100%}
 figcaption{font-size:.85rem;margin-top:.2rem;overflow-wrap:anywhere;line-height:1.4}
 figcaption strong{font-weight:600}
 figcaption span{display:block;color:var(--muted);font-size:.78rem}
 .aside{min-width:0;max-width:100%}
 .aside table{margin-top:0}
-.scroll{overflow-x:auto;max-width:100%}
-svg{display:block;max-width:100%;height:auto}
+.scroll{overflow-x:auto;max-width:100%;
+background:linear-gradient(90deg,var(--paper) 40%,transparent) 0/2.5rem 100%,
+linear-gradient(270deg,var(--paper) 40%,transparent) 100%/2.5rem 100%,
+linear-gradient(90deg,var(--line),transparent) 0/.8rem 100%,
+linear-gradient(270deg,var(--line),transparent) 100%/.8rem 100%;
+background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
+svg{display:block;width:100%;height:auto}
 .wide svg{min-width:34rem}
-svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif!important}
+svg text{font-family:var(--font)!important}
 table{border-collapse:collapse;font-size:.92rem;margin:.8rem 0;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--muted);font-size:.85rem;padding-bottom:.3rem}
 th,td{padding:.32rem .8rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
@@ -276,14 +291,17 @@ td.number{white-space:nowrap}
 details{margin:.6rem 0}
 summary{cursor:pointer;color:var(--blue);font-size:.92rem}
 footer{margin-top:3rem;border-top:1px solid var(--line);color:var(--muted);font-size:.85rem;max-width:46rem}
+@media (max-width:32rem){table{font-size:.85rem}th,td{padding:.3rem .5rem}}
 @media print{
 @page{margin:14mm}
 body{max-width:none;padding:0;font-size:10pt}
 nav,summary{display:none}
+details::details-content{content-visibility:visible;display:block}
+.gallery{grid-template-columns:repeat(auto-fill,minmax(min(100%,calc(.75*var(--column))),1fr))}
 section{margin-top:1.4rem}
-figure,tr,.tiles div{break-inside:avoid}
+figure,tr,.note,.tiles div{break-inside:avoid}
 h2,caption,.note{break-after:avoid}
-.scroll{overflow:visible}
+.scroll{overflow:visible;background:none}
 .wide svg{min-width:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 }

@@ -1,7 +1,7 @@
 """Colours of figures and pages: one name, one value on light paper and one on dark.
 
-Figures are drawn in the light values; `engine/svg.py` turns each into the CSS variable of its name, so that an inline
-figure follows the page from light to dark. No two names may share a light value.
+Figures are drawn in the light values; `engine/svg.py` turns each into the CSS variable of its name, so that
+an inline figure follows the page from light to dark. No two names may share a light value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "ink": ("#1b1f24", "#e8ebef"),
     "muted": ("#59626e", "#a3adb9"),
     "line": ("#d3d9e1", "#39404a"),
-    "accent": ("#0a2f5a", "#64aef8"),
+    "accent": ("#062a70", "#64aef8"),
     "on-pale": ("#000001", "#fffffe"),
     "on-deep": ("#fefefe", "#010101"),
     "blue": ("#0072b2", "#56b4e9"),
@@ -22,15 +22,15 @@ COLOURS: dict[str, tuple[str, str]] = {
     "yellow": ("#8a6d00", "#e6b800"),
     "grey": ("#555e6b", "#a9b3c0"),
 }
-"""Name -> (light, dark). The six series colours are those of Okabe and Ito (2008), darkened for light paper and
-lightened for dark so that each has a contrast of at least 4.5 to its paper."""
+"""Name -> (light, dark). The series colours follow M. Okabe and K. Ito, "Color Universal Design" (2008),
+darkened for light paper and lightened for dark so that each has a contrast of at least 4.5 to its paper."""
 
 SERIES = ("blue", "orange", "green", "purple", "yellow", "grey")
 """Names for lines and bars, in the order in which they are handed out."""
 
 DEEP = 0.66
-"""Share of accent over paper from which text is `on-deep`, below it `on-pale`: contrast is then 4.5 or more at every
-share, in light and in dark."""
+"""Share of accent over paper from which text is `on-deep`, below it `on-pale`: contrast is then 4.5 or more
+at every share, in light and in dark."""
 
 
 def light(name: str) -> str:

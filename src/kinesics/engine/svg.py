@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG that lives inside a page: no outside references, the page's colours and fonts."""
+"""A matplotlib figure as SVG inside a page: no outside references, the page's colours and fonts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PIXELS_PER_INCH = 96
 def inline_svg(figure: Figure, prefix: str, alt: str) -> str:
     """One `<svg>` element, the same bytes for the same figure.
 
-    Text stays text (in the page's font), colours of the palette become CSS variables, ids get `prefix` so that several
-    figures can share a page, and what matplotlib writes about itself is left out.
+    Text stays text (in the page's font), colours of the palette become CSS variables, ids get `prefix` so
+    that several figures can share a page, and what matplotlib writes about itself is left out.
 
     Args:
         figure: drawn on a transparent ground.

@@ -346,7 +346,7 @@ def _rows_by_name(
     for tensor, classes, where in ((value, classes_from, "file"), (target, classes_to, "model")):
         if tensor.shape[0] != len(classes):
             raise UserError(
-                f"{key} has {tensor.shape[0]} rows in the {where}, but the class names are {len(classes)}: "
+                f"{key} has {tensor.shape[0]} rows in the {where}, but its {len(classes)} class names are "
                 + ", ".join(classes),
                 hint=f"give one name per row of {key}, in order",
             )

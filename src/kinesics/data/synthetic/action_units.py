@@ -1,9 +1,10 @@
 """From a mixture of emotions to facial action units, by the EMFACS prototypes.
 
-Numbers and names of the action units (AU): P. Ekman and W. V. Friesen, "Facial Action Coding System", 1978. Which
-units make which emotion: W. V. Friesen and P. Ekman, "EMFACS-7: Emotional Facial Action Coding System", 1983, and the
-table of prototypes and major variants in P. Ekman, W. V. Friesen and J. C. Hager, "FACS Investigator's Guide", 2002
-(contempt: the unilateral R12 + R14). The strengths in [0, 1] are our choice, made by eye on the drawn faces.
+Numbers and names of the action units (AU): P. Ekman and W. V. Friesen, "Facial Action Coding System",
+1978. Which units make which emotion: W. V. Friesen and P. Ekman, "EMFACS-7: Emotional Facial Action
+Coding System", 1983, and the table of prototypes and major variants in P. Ekman, W. V. Friesen and J. C.
+Hager, "FACS Investigator's Guide", 2002 (contempt: the unilateral R12 + R14). The strengths in [0, 1] are
+our choice, made by eye on the drawn faces.
 """
 
 from __future__ import annotations
@@ -52,12 +53,24 @@ _VARIANTS: dict[str, tuple[_Strengths, _Strengths]] = {
         {"cheek_raise": 0.8, "lip_corner_pull": 0.9},
     ),
     "sadness": (  # 1+4+15, with 17 and drooping lids
-        {"inner_brow_raise": 1.0, "brow_lower": 0.5, "lip_corner_depress": 0.9, "chin_raise": 0.4, "lid_droop": 0.35},
-        {"inner_brow_raise": 0.85, "brow_lower": 0.4, "lip_corner_depress": 1.0, "chin_raise": 0.8, "lid_droop": 0.5},
+        {
+            "inner_brow_raise": 1.0, "brow_lower": 0.5, "lip_corner_depress": 0.9, "chin_raise": 0.4,
+            "lid_droop": 0.35,
+        },
+        {
+            "inner_brow_raise": 0.85, "brow_lower": 0.4, "lip_corner_depress": 1.0, "chin_raise": 0.8,
+            "lid_droop": 0.5,
+        },
     ),
     "surprise": (  # 1+2+5+26 or 27
-        {"inner_brow_raise": 1.0, "outer_brow_raise": 1.0, "upper_lid_raise": 0.9, "lips_part": 0.8, "jaw_drop": 1.0},
-        {"inner_brow_raise": 0.9, "outer_brow_raise": 1.0, "upper_lid_raise": 0.7, "lips_part": 0.6, "jaw_drop": 0.65},
+        {
+            "inner_brow_raise": 1.0, "outer_brow_raise": 1.0, "upper_lid_raise": 0.9, "lips_part": 0.8,
+            "jaw_drop": 1.0,
+        },
+        {
+            "inner_brow_raise": 0.9, "outer_brow_raise": 1.0, "upper_lid_raise": 0.7, "lips_part": 0.6,
+            "jaw_drop": 0.65,
+        },
     ),
     "fear": (  # 1+2+4+5+20+25 or 26
         {
@@ -71,22 +84,22 @@ _VARIANTS: dict[str, tuple[_Strengths, _Strengths]] = {
     ),
     "disgust": (  # 9+17, and 10+16+25
         {
-            "nose_wrinkle": 1.0, "brow_lower": 0.4, "cheek_raise": 0.3, "upper_lip_raise": 0.7, "chin_raise": 0.5,
-            "lip_corner_depress": 0.4, "lid_tighten": 0.5,
+            "nose_wrinkle": 1.0, "brow_lower": 0.4, "cheek_raise": 0.3, "upper_lip_raise": 0.7,
+            "chin_raise": 0.5, "lip_corner_depress": 0.4, "lid_tighten": 0.5,
         },
         {
-            "nose_wrinkle": 0.8, "brow_lower": 0.3, "upper_lip_raise": 1.0, "lower_lip_depress": 0.4, "lips_part": 0.7,
-            "lip_corner_depress": 0.3, "lid_tighten": 0.5,
+            "nose_wrinkle": 0.8, "brow_lower": 0.3, "upper_lip_raise": 1.0, "lower_lip_depress": 0.4,
+            "lips_part": 0.7, "lip_corner_depress": 0.3, "lid_tighten": 0.5,
         },
     ),
     "anger": (  # 4+5+7+17+23 or 24 (pressed lips), and 4+5+7+10+23+25 (bared teeth)
         {
-            "brow_lower": 1.0, "upper_lid_raise": 0.4, "lid_tighten": 0.6, "lip_press": 1.0, "chin_raise": 0.35,
-            "lip_corner_depress": 0.15,
+            "brow_lower": 1.0, "upper_lid_raise": 0.4, "lid_tighten": 0.6, "lip_press": 1.0,
+            "chin_raise": 0.35, "lip_corner_depress": 0.15,
         },
         {
-            "brow_lower": 1.0, "upper_lid_raise": 0.5, "lid_tighten": 0.6, "upper_lip_raise": 0.3, "lip_press": 0.5,
-            "lips_part": 0.75, "lower_lip_depress": 0.5,
+            "brow_lower": 1.0, "upper_lid_raise": 0.5, "lid_tighten": 0.6, "upper_lip_raise": 0.3,
+            "lip_press": 0.5, "lips_part": 0.75, "lower_lip_depress": 0.5,
         },
     ),
     "contempt": (  # unilateral 12+14
@@ -101,7 +114,8 @@ def _as_columns(strengths: _Strengths) -> list[float]:
 
 
 PROTOTYPES = np.array([[_as_columns(variant) for variant in _VARIANTS[name]] for name in VOCABULARY])
-"""(8, 2, A) float64 in [0, 1]: the action units of each emotion of `VOCABULARY` at full intensity, in two variants."""
+"""(8, 2, A) float64 in [0, 1]: the action units of each emotion of `VOCABULARY` at full intensity, in two
+variants."""
 
 
 def action_units(
@@ -113,7 +127,8 @@ def action_units(
         mixture: (..., 8) weights over `VOCABULARY`, rows sum to 1.
         intensity: (...) in [0, 1]; 0 is a face at rest whatever the mixture.
         variant: (...) in [0, 1]; 0 is each prototype's first variant, 1 its second, between them a blend.
-        mirrored: (...) bool; the one-sided units of contempt act on the left of the image instead of the right.
+        mirrored: (...) bool; the one-sided units of contempt act on the left of the image instead of the
+            right.
 
     Returns:
         (..., A) float64 in [0, 1].
@@ -122,5 +137,6 @@ def action_units(
     share = np.asarray(variant, dtype=np.float64)[..., None, None]
     prototypes = (1.0 - share) * PROTOTYPES[:, 0] + share * PROTOTYPES[:, 1]
     # a plain sum and not a matrix product: BLAS may round differently for another number of faces
-    units = (mixture[..., None] * prototypes).sum(axis=-2) * np.asarray(intensity, dtype=np.float64)[..., None]
+    units = (mixture[..., None] * prototypes).sum(axis=-2)
+    units = units * np.asarray(intensity, dtype=np.float64)[..., None]
     return np.where(np.asarray(mirrored, dtype=bool)[..., None], units[..., _MIRROR], units)

@@ -1,8 +1,9 @@
-"""Drawing faces: an ellipsoid head seen from any side, painted with features whose places come from `Geometry`.
+"""Drawing faces: an ellipsoid head seen from any side, painted with features whose places come from
+`Geometry`.
 
-Each pixel's line of sight is met with the head (a unit sphere, stretched), the point found is turned back by yaw and
-pitch, and the features are looked up there: so they shorten and vanish round the side as on a real head, and the
-surface normal for the light comes for free.
+Each pixel's line of sight is met with the head (a unit sphere, stretched), the point found is turned back
+by yaw and pitch, and the features are looked up there: so they shorten and vanish round the side as on a
+real head, and the surface normal for the light comes for free.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def render(parameters: FaceParameters, size: int, channels: int = 3) -> tuple[np
         channels: 1 (grey) or 3 (RGB).
 
     Returns:
-        images (N, size, size, channels) uint8, and occlusion (N,) float32: the share of the face from the brows to
-        the chin that glasses and occluder cover, measured on the drawn pixels.
+        images (N, size, size, channels) uint8, and occlusion (N,) float32: the share of the face from the
+        brows to the chin that glasses and occluder cover, measured on the drawn pixels.
     """
     n = len(parameters)
     images = np.empty((n, size, size, channels), dtype=np.uint8)
@@ -78,10 +79,10 @@ def _lift(struct: Any) -> SimpleNamespace:
 class _Head:
     """Where each pixel meets the head.
 
-    Attributes, (B, H, W) each: `share` of the pixel that the head covers; `flat_x`, `flat_y` head units in the plane of
-    the picture, roll undone; `across`, `down`, `depth` the point on the unit sphere turned to the front (depth 1 is
-    the tip of the nose, -1 the back of the head); `normal` the three parts of the surface normal as seen. `front` holds
-    the coordinates on the face.
+    Attributes, (B, H, W) each: `share` of the pixel that the head covers; `flat_x`, `flat_y` head units
+    in the plane of the picture, roll undone; `across`, `down`, `depth` the point on the unit sphere
+    turned to the front (depth 1 is the tip of the nose, -1 the back of the head); `normal` the three
+    parts of the surface normal as seen. `front` holds the coordinates on the face.
     """
 
     def __init__(self, face: SimpleNamespace, camera: SimpleNamespace, size: int) -> None:
@@ -124,7 +125,9 @@ def _turn(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(radians).astype(np.float32), np.sin(radians).astype(np.float32)
 
 
-def _background(canvas: Canvas, head: _Head, camera: SimpleNamespace, who: SimpleNamespace, tones: Tones) -> None:
+def _background(
+    canvas: Canvas, head: _Head, camera: SimpleNamespace, who: SimpleNamespace, tones: Tones
+) -> None:
     """Wall, the hair behind the head, neck, shoulders, ears."""
     x, y, pixel = head.flat_x, head.flat_y, head.pixel
     wall = camera.background[:, 0] * np.array([0.95, 1.0, 1.05], dtype=np.float32)
@@ -137,16 +140,17 @@ def _background(canvas: Canvas, head: _Head, camera: SimpleNamespace, who: Simpl
     back = ellipse(x, y + 0.12, wide, who.head_height + volume)
     back = np.where(is_long, np.minimum(back, hanging), np.maximum(back, y - 0.05))
     canvas.paint(tones.hair * 0.8, coverage(back, pixel))
-    neck = box(x, y - 1.1, 0.58 * who.head_width, np.float32(0.5), 0.05)
+    neck = box(x, y - 1.1, 0.58 * who.head_width, 0.5, 0.05)
     canvas.paint(tones.skin * 0.72, coverage(neck, pixel))
-    shoulders = ellipse(x, y - 1.85, np.float32(1.35), np.float32(0.65))
+    shoulders = ellipse(x, y - 1.85, 1.35, 0.65)
     canvas.paint(1.0 - wall * np.array([0.9, 0.8, 0.75], dtype=np.float32), coverage(shoulders, pixel))
-    ears = ellipse(np.abs(x) - who.head_width, y - who.eye_height - 0.12, np.float32(0.09), np.float32(0.2))
+    ears = ellipse(np.abs(x) - who.head_width, y - who.eye_height - 0.12, 0.09, 0.2)
     canvas.paint(tones.skin * 0.88, coverage(ears, pixel) * ~is_long)
 
 
 def _hair(head: _Head, who: SimpleNamespace) -> np.ndarray:
-    """(B, H, W) coverage by the hair above the hairline and behind the temples, down to the ears or further."""
+    """(B, H, W) coverage by the hair above the hairline and behind the temples, down to the ears or
+    further."""
     above = head.down - who.hairline - 0.45 * head.across * head.across
     behind = np.maximum(head.depth - 0.30, head.down - np.where(who.hair_length > 0.5, 2.0, 0.0))
     return coverage(np.minimum(above, behind), 1.5 * head.pixel) * (who.hair_length >= 0.15)
@@ -163,7 +167,8 @@ def _light(canvas: Canvas, head: _Head, camera: SimpleNamespace) -> None:
 
 
 def _occluder(canvas: Canvas, head: _Head, camera: SimpleNamespace, tones: Tones) -> np.ndarray:
-    """Scarf, hand or patch in front of the face, in the plane of the picture; returns its coverage (B, H, W)."""
+    """Scarf, hand or patch in front of the face, in the plane of the picture; returns its coverage (B, H,
+    W)."""
     kind, size, tone = camera.occluder, camera.occluder_size, camera.occluder_tone[:, 0]
     covered = np.zeros_like(head.flat_x)
     x, y = head.flat_x - camera.occluder_x, head.flat_y - camera.occluder_y
@@ -195,5 +200,7 @@ def _noise(canvas: Canvas, parameters: FaceParameters) -> None:
     """Gaussian grey noise, the same on all channels, from each face's own seed."""
     for k, (sigma, seed) in enumerate(zip(parameters.noise, parameters.noise_seed, strict=True)):
         if sigma > 0.0:
-            noise = np.random.default_rng(int(seed)).standard_normal(canvas.planes.shape[2:], dtype=np.float32)
+            noise = np.random.default_rng(int(seed)).standard_normal(
+                canvas.planes.shape[2:], dtype=np.float32
+            )
             canvas.planes[:, k] += np.float32(sigma) * noise

@@ -1,7 +1,7 @@
 """The features of a drawn face: wrinkles and bulges, mouth, nose, eyes, brows, glasses.
 
-Each function paints on a `Canvas` in coordinates on the face (`Front`); lengths come from `Geometry`, lifted to
-(B, 1, 1), and the action units `units` set how deep the wrinkles are.
+Each function paints on a `Canvas` in coordinates on the face (`Front`); lengths come from `Geometry`,
+lifted to (B, 1, 1), and the action units `units` set how deep the wrinkles are.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from types import SimpleNamespace
 import numpy as np
 
 from kinesics.data.synthetic.face_geometry import Person
-from kinesics.data.synthetic.rasterize import Canvas, box, coverage, ellipse, soft
+from kinesics.data.synthetic.rasterize import Canvas, Length, box, coverage, ellipse, soft
 
 FAR = np.float32(9.0)
 """Where the coordinates are put of pixels that don't see the front of the head: far from every feature."""
 
-_SKIN = np.array([[0.96, 0.82, 0.72], [0.90, 0.70, 0.56], [0.74, 0.53, 0.39], [0.52, 0.35, 0.25], [0.40, 0.27, 0.20]])
-_HAIR = np.array([[0.06, 0.05, 0.05], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.72, 0.56, 0.33], [0.80, 0.79, 0.77]])
+_SKIN = np.array(
+    [[0.96, 0.82, 0.72], [0.90, 0.70, 0.56], [0.74, 0.53, 0.39], [0.52, 0.35, 0.25], [0.40, 0.27, 0.20]]
+)
+_HAIR = np.array(
+    [[0.06, 0.05, 0.05], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.72, 0.56, 0.33], [0.80, 0.79, 0.77]]
+)
 _IRIS = np.array([[0.16, 0.10, 0.06], [0.35, 0.26, 0.15], [0.36, 0.46, 0.50]])
 _SCLERA = np.array([0.93, 0.92, 0.90])
 _TEETH = np.array([0.93, 0.91, 0.86])
@@ -48,9 +52,9 @@ def _between(colours: np.ndarray, tone: np.ndarray) -> np.ndarray:
 class Front:
     """Coordinates on the face, turned to the front.
 
-    `x` (B, H, W) distance from the middle of the face (both halves are drawn at once), `y` height, head units, both
-    `FAR` where a pixel does not see the front of the head; `left` (B, H, W) bool, the half on the left of the image;
-    `pixel` (B, 1, 1) size of a pixel in head units.
+    `x` (B, H, W) distance from the middle of the face (both halves are drawn at once), `y` height, head
+    units, both `FAR` where a pixel does not see the front of the head; `left` (B, H, W) bool, the half on
+    the left of the image; `pixel` (B, 1, 1) size of a pixel in head units.
     """
 
     x: np.ndarray
@@ -58,11 +62,12 @@ class Front:
     left: np.ndarray
     pixel: np.ndarray
 
-    def crop(self, canvas: Canvas, low: np.ndarray, high: np.ndarray) -> tuple[Canvas, Front]:
-        """The smallest window of the pictures that holds all pixels with `low` < y < `high`; nothing is copied."""
+    def crop(self, canvas: Canvas, low: Length, high: Length) -> tuple[Canvas, Front]:
+        """The smallest window of the pictures that holds all pixels with `low` < y < `high`; nothing is
+        copied."""
         inside = (self.y > low) & (self.y < high)
-        rows = _span(inside.any(axis=(0, 2)))
-        columns = _span(inside.any(axis=(0, 1)))
+        rows = _span(np.any(inside, axis=(0, 2)))
+        columns = _span(np.any(inside, axis=(0, 1)))
         x, y, left = (a[:, rows, columns] for a in (self.x, self.y, self.left))
         return canvas.crop(rows, columns), Front(x, y, left, self.pixel)
 
@@ -145,7 +150,7 @@ def _beard(canvas: Canvas, front: Front, face: SimpleNamespace, who: SimpleNames
     x, y = front.x, front.y
     chin = np.clip((y - face.mouth_y + 0.02 + 0.5 * (np.minimum(x, 1.0) - 0.35)) / 0.12, 0.0, 1.0) * (y < FAR)
     lip = 0.6 * face.nose_tip_y + 0.4 * face.mouth_y
-    moustache = coverage(ellipse(x, y - lip, 0.8 * face.mouth_left_x, np.float32(0.055)), front.pixel)
+    moustache = coverage(ellipse(x, y - lip, 0.8 * face.mouth_left_x, 0.055), front.pixel)
     canvas.paint(tones.hair, 0.75 * who.beard * np.maximum(chin, moustache))
 
 
@@ -179,7 +184,8 @@ def _mouth(canvas: Canvas, front: Front, face: SimpleNamespace, units: SimpleNam
 
 
 def _nose(canvas: Canvas, front: Front, face: SimpleNamespace, units: SimpleNamespace) -> None:
-    """A lit ridge between shaded flanks, wings and nostrils; creases across its root when it is wrinkled (AU9)."""
+    """A lit ridge between shaded flanks, wings and nostrils; creases across its root when it is wrinkled
+    (AU9)."""
     x, y = front.x, front.y - face.nose_tip_y
     root = front.y - face.eye_y
     creases = soft(((root + 0.02 + 0.4 * x) / 0.025) ** 2) + soft(((root - 0.06 + 0.4 * x) / 0.025) ** 2)
@@ -188,9 +194,9 @@ def _nose(canvas: Canvas, front: Front, face: SimpleNamespace, units: SimpleName
     flank = soft(((x - 0.09 - 0.15 * np.maximum(root, 0.0)) / 0.05) ** 2)
     dark += 0.16 * flank * soft(((y + 0.14) / 0.22) ** 2)
     dark += 0.28 * soft((x / (face.nose_width + 0.03)) ** 2) * soft(((y - 0.035) / 0.045) ** 2)
-    wing = np.abs(ellipse(x - face.nose_width + 0.045, y + 0.03, np.float32(0.055), np.float32(0.06))) - 0.012
+    wing = np.abs(ellipse(x - face.nose_width + 0.045, y + 0.03, 0.055, 0.06)) - 0.012
     dark += 0.35 * coverage(wing, front.pixel) * (x > face.nose_width - 0.04)
-    nostril = ellipse(x - 0.48 * face.nose_width, y - 0.012, np.float32(0.038), np.float32(0.02))
+    nostril = ellipse(x - 0.48 * face.nose_width, y - 0.012, 0.038, 0.02)
     dark += 0.65 * coverage(nostril, front.pixel)
     canvas.shade(np.minimum(dark, 0.9))
 

@@ -1,6 +1,8 @@
-"""What a drawn face is made of: the person, the expression, the camera; and the lengths that follow from them.
+"""What a drawn face is made of: the person, the expression, the camera; and the lengths that follow from
+them.
 
-Lengths are in head units: about 1 from the middle of the head to the chin; x grows to the right of the image, y
+Lengths are in head units: about 1 from the middle of the head to the chin; x grows to the right of the
+    image, y
 downwards, and the middle of the head is the origin.
 """
 
@@ -8,24 +10,24 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from kinesics.data.emotions import VOCABULARY
 from kinesics.data.synthetic.action_units import ACTION_UNITS, action_units
+from kinesics.errors import UserError
 
 Numbers = Any
 """A number, or one a face: anything that broadcasts to (N,)."""
-
-Struct = TypeVar("Struct")
 
 
 @dataclass(frozen=True)
 class Person:
     """Who is drawn; nothing here depends on the emotion. The defaults are an average person.
 
-    Lengths are in head units, tones in [0, 1], the rest are factors or amounts as said. Each field is a number or
-    (N,), one a person.
+    Lengths are in head units, tones in [0, 1], the rest are factors or amounts as said. Each field is a
+    number or (N,), one a person.
     """
 
     head_width: Numbers = 0.78  # half the width at the cheekbones
@@ -56,7 +58,8 @@ class Person:
 
 @dataclass(frozen=True)
 class FaceParameters:
-    """All that a drawn face depends on. Each field is one value or one a face (N first); they broadcast together.
+    """All that a drawn face depends on. Each field is one value or one a face (N first); they broadcast
+    together.
 
     `mixture` is (8,) or (N, 8) over `VOCABULARY`; `deviation` (A,) or (N, A) is added to the action units.
     Angles are degrees. A film of one face is one `FaceParameters` with arrays along time:
@@ -89,12 +92,19 @@ class FaceParameters:
     occluder_size: Numbers = 0.3  # half its extent, head units
     occluder_tone: Numbers = 0.4  # [0, 1]
     blur: Numbers = 0.0  # [0, 1], 1 is a 3x3 box on a 48 pixel image
-    noise: Numbers = 0.0  # standard deviation of the pixel noise, in [0, 1] grey levels
+    noise: Numbers = 0.0  # standard deviation of the pixel noise, 1 is from black to white
     noise_seed: Numbers = 0  # non-negative int, one a face
+
+    def __post_init__(self) -> None:
+        if np.shape(self.mixture)[-1:] != (len(VOCABULARY),):
+            raise UserError(
+                f"a mixture of shape {np.shape(self.mixture)}; expected (8,) or (N, 8)",
+                hint=f"one weight for each of {', '.join(VOCABULARY)}",
+            )
 
     def __len__(self) -> int:
         """Number of faces, 1 when every field is a single value."""
-        fields = [np.shape(value) for value in _values(self.person)]
+        fields = [np.shape(getattr(self.person, f.name)) for f in dataclasses.fields(Person)]
         fields += [np.shape(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in _NESTED]
         fields += [np.shape(self.mixture)[:-1], np.shape(self.deviation)[:-1]]
         return int(np.prod(np.broadcast_shapes((1,), *fields)))
@@ -107,17 +117,16 @@ class FaceParameters:
             for f in dataclasses.fields(self)
             if f.name not in _NESTED
         }
-        person = {f.name: np.broadcast_to(getattr(self.person, f.name), (n,))[start:stop] for f in dataclasses.fields(Person)}
+        person = {
+            f.name: np.broadcast_to(getattr(self.person, f.name), (n,))[start:stop]
+            for f in dataclasses.fields(Person)
+        }
         mixture = np.broadcast_to(self.mixture, (n, np.shape(self.mixture)[-1]))[start:stop]
         deviation = np.broadcast_to(self.deviation, (n, len(ACTION_UNITS)))[start:stop]
         return FaceParameters(mixture=mixture, deviation=deviation, person=Person(**person), **own)
 
 
 _NESTED = ("mixture", "person", "deviation")
-
-
-def _values(struct: Any) -> list[Any]:
-    return [getattr(struct, f.name) for f in dataclasses.fields(struct)]
 
 
 @dataclass(frozen=True)
@@ -158,40 +167,44 @@ class Geometry:
 
 
 def geometry(parameters: FaceParameters) -> Geometry:
-    """The lengths that follow from person and expression; each action unit moves what FACS says that it moves.
+    """The lengths that follow from person and expression: each action unit moves what FACS says it moves.
 
-    Pairs that act on one place do not add up (FACS, chapter on combinations): with the inner brow raised (1), lowering
-    the brow (4) draws the brows together and hardly down.
+    Pairs that act on one place do not add up (FACS, chapter on combinations): with the inner brow raised
+    (1), lowering the brow (4) draws the brows together and hardly down.
     """
     who = parameters.person
     raw = action_units(parameters.mixture, parameters.intensity, parameters.variant, parameters.mirrored)
     raw = np.clip(raw + np.asarray(parameters.deviation), 0.0, 1.0)
     u = {name: raw[..., k] for k, name in enumerate(ACTION_UNITS)}
+
+    # brows and eyes
     brow_down = u["brow_lower"]
     lowered = brow_down * (1.0 - 0.75 * u["inner_brow_raise"])
     wrinkled = u["nose_wrinkle"]
     brow_y = who.eye_height - who.brow_gap
+    inner, outer = u["inner_brow_raise"], u["outer_brow_raise"]
+    oblique = inner * (1.0 - outer)
+    widened, tight, cheek = u["upper_lid_raise"], u["lid_tighten"], u["cheek_raise"]
+    upper_lid = 0.48 + 0.42 * widened - 0.16 * tight - 0.14 * cheek - 0.45 * u["lid_droop"] - 0.10 * wrinkled
+    lower_lid = 0.34 + 0.08 * widened - 0.16 * tight - 0.30 * cheek - 0.12 * wrinkled
+    openness = who.eye_size * who.eye_openness
+
+    # mouth
     jaw_drop, part, press = u["jaw_drop"], u["lips_part"], u["lip_press"]
     pull = (u["lip_corner_pull_left"], u["lip_corner_pull_right"])
     dimple = (u["dimple_left"], u["dimple_right"])
-    middle = who.mouth_height - 0.07 * u["chin_raise"] - 0.03 * wrinkled - 0.03 * u["upper_lip_raise"] + 0.05 * jaw_drop
-    corner_y = [
-        middle - who.mouth_curve - 0.17 * pull[side] - 0.04 * dimple[side] + 0.14 * u["lip_corner_depress"]
-        + 0.05 * u["chin_raise"] - 0.02 * jaw_drop
-        for side in (0, 1)
-    ]  # fmt: skip
-    corner_x = [
-        who.mouth_width
-        * (1.0 + 0.34 * pull[side] + 0.22 * dimple[side] + 0.34 * u["lip_stretch"] - 0.22 * jaw_drop - 0.08 * u["chin_raise"])
-        for side in (0, 1)
-    ]
+    raised_chin, lifted_lip, depressed = u["chin_raise"], u["upper_lip_raise"], u["lip_corner_depress"]
+    smile = np.maximum(pull[0], pull[1])
+    middle = who.mouth_height - 0.07 * raised_chin - 0.03 * wrinkled - 0.03 * lifted_lip + 0.05 * jaw_drop
+    rest = middle - who.mouth_curve + 0.14 * depressed + 0.05 * raised_chin - 0.02 * jaw_drop
+    corner_y = [rest - 0.17 * pull[side] - 0.04 * dimple[side] for side in (0, 1)]
+    wider = 1.0 + 0.34 * u["lip_stretch"] - 0.22 * jaw_drop - 0.08 * raised_chin
+    corner_x = [who.mouth_width * (wider + 0.34 * pull[side] + 0.22 * dimple[side]) for side in (0, 1)]
     middle = middle + 0.02 * (pull[0] + pull[1])
-    thickness = who.lip_thickness * (1.0 - 0.7 * press) * (1.0 - 0.25 * np.maximum(pull[0], pull[1]))
-    folds = [
-        np.clip(0.8 * pull[side] + 0.9 * wrinkled + 0.5 * u["upper_lip_raise"] + 0.5 * dimple[side] + 0.25 * who.age, 0.0, 1.0)
-        for side in (0, 1)
-    ]
-    openness = who.eye_size * who.eye_openness
+    thickness = who.lip_thickness * (1.0 - 0.7 * press) * (1.0 - 0.25 * smile)
+    deeper = 0.9 * wrinkled + 0.5 * lifted_lip + 0.25 * who.age
+    folds = [np.clip(deeper + 0.8 * pull[side] + 0.5 * dimple[side], 0.0, 1.0) for side in (0, 1)]
+
     return Geometry(
         head_width=who.head_width,
         head_above=who.head_height,
@@ -199,39 +212,29 @@ def geometry(parameters: FaceParameters) -> Geometry:
         jaw=who.jaw,
         brow_inner_x=0.13 - 0.05 * brow_down - 0.01 * wrinkled,
         brow_outer_x=who.eye_distance + 1.15 * who.eye_size,
-        brow_inner_y=brow_y - 0.14 * u["inner_brow_raise"] + 0.13 * lowered + 0.05 * wrinkled + 0.3 * who.brow_slope,
-        brow_middle_y=brow_y - 0.05 - 0.03 * u["inner_brow_raise"] - 0.10 * u["outer_brow_raise"]
-        + 0.09 * lowered + 0.03 * wrinkled,
-        brow_outer_y=brow_y + 0.01 - 0.09 * u["outer_brow_raise"] + 0.03 * brow_down - who.brow_slope
-        + 0.03 * u["inner_brow_raise"] * (1.0 - u["outer_brow_raise"]),
+        brow_inner_y=brow_y - 0.14 * inner + 0.13 * lowered + 0.05 * wrinkled + 0.3 * who.brow_slope,
+        brow_middle_y=brow_y - 0.05 - 0.03 * inner - 0.10 * outer + 0.09 * lowered + 0.03 * wrinkled,
+        brow_outer_y=brow_y + 0.01 - 0.09 * outer + 0.03 * brow_down + 0.03 * oblique - who.brow_slope,
         brow_thickness=who.brow_thickness,
         eye_x=who.eye_distance,
         eye_y=who.eye_height,
         eye_width=who.eye_size,
-        eye_slant=who.eye_slant - 0.03 * u["inner_brow_raise"] * (1.0 - u["outer_brow_raise"]),
-        lid_above=openness * np.clip(
-            0.48 + 0.42 * u["upper_lid_raise"] - 0.16 * u["lid_tighten"] - 0.14 * u["cheek_raise"]
-            - 0.45 * u["lid_droop"] - 0.10 * wrinkled, 0.08, 1.0,
-        ),
-        lid_below=openness * np.clip(
-            0.34 - 0.30 * u["cheek_raise"] - 0.16 * u["lid_tighten"] - 0.12 * wrinkled + 0.08 * u["upper_lid_raise"],
-            -0.02, 1.0,
-        ),
-        nose_tip_y=who.eye_height + who.nose_length * (1.0 - 0.18 * wrinkled - 0.05 * u["upper_lip_raise"]),
-        nose_width=who.nose_width * (1.0 + 0.18 * wrinkled + 0.12 * np.maximum(pull[0], pull[1])),
+        eye_slant=who.eye_slant - 0.03 * oblique,
+        lid_above=openness * np.clip(upper_lid, 0.08, 1.0),
+        lid_below=openness * np.clip(lower_lid, -0.02, 1.0),
+        nose_tip_y=who.eye_height + who.nose_length * (1.0 - 0.18 * wrinkled - 0.05 * lifted_lip),
+        nose_width=who.nose_width * (1.0 + 0.18 * wrinkled + 0.12 * smile),
         mouth_y=middle,
         mouth_left_x=corner_x[0],
         mouth_right_x=corner_x[1],
         mouth_left_y=corner_y[0],
         mouth_right_y=corner_y[1],
-        mouth_above=0.035 * part + 0.05 * jaw_drop * part + 0.06 * u["upper_lip_raise"] * part
-        + 0.02 * part * np.maximum(pull[0], pull[1]),
-        mouth_below=0.05 * part + 0.17 * jaw_drop + 0.06 * u["lower_lip_depress"] * part
-        + 0.06 * part * np.maximum(pull[0], pull[1]),
-        mouth_square=np.clip(u["lip_stretch"] + 0.6 * u["upper_lip_raise"] + u["lower_lip_depress"], 0.0, 1.0),
-        lip_above=thickness * (1.0 - 0.3 * u["upper_lip_raise"]),
+        mouth_above=part * (0.035 + 0.05 * jaw_drop + 0.06 * lifted_lip + 0.02 * smile),
+        mouth_below=part * (0.05 + 0.06 * u["lower_lip_depress"] + 0.06 * smile) + 0.17 * jaw_drop,
+        mouth_square=np.clip(u["lip_stretch"] + 0.6 * lifted_lip + u["lower_lip_depress"], 0.0, 1.0),
+        lip_above=thickness * (1.0 - 0.3 * lifted_lip),
         lip_below=1.25 * thickness,
         fold_left=folds[0],
         fold_right=folds[1],
         units=u,
-    )  # fmt: skip
+    )

@@ -1,4 +1,5 @@
-"""Drawing lots for faces: who, which mixture of emotions, seen how. Face i has its own seed, whatever the others do."""
+"""Drawing lots for faces: who, which mixture of emotions, seen how. Face i has its own seed, whatever the
+others do."""
 
 from __future__ import annotations
 
@@ -25,9 +26,10 @@ CONFUSION = np.array(
         [0.40, 0.07, 0.18, 0.04, 0.03, 0.16, 0.13, 0.00],
     ]
 )
-"""(8, 8) over `VOCABULARY`: how the votes that miss the majority are shared out, by majority class (rows). Means over
-the 28,000 training faces with at least 8 votes for an expression in FER+ (E. Barsoum, C. Zhang, C. Canton Ferrer and
-Z. Zhang, "Training deep networks for facial expression recognition with crowd-sourced label distribution", 2016)."""
+"""(8, 8) over `VOCABULARY`: how the votes that miss the majority are shared out, by majority class
+(rows). Means over the 28,000 training faces with at least 8 votes for an expression in FER+ (E. Barsoum,
+C. Zhang, C. Canton Ferrer and Z. Zhang, "Training deep networks for facial expression recognition with
+crowd-sourced label distribution", 2016)."""
 
 _PERSON_RANGES: dict[str, tuple[float, float]] = {
     "head_width": (0.71, 0.86), "head_height": (0.95, 1.05), "jaw": (0.02, 0.28),
@@ -47,7 +49,8 @@ _FACE_STREAM, _PERSON_STREAM = 0, 1
 
 @dataclass(frozen=True)
 class SampledFaces:
-    """N faces and what `FaceParameters` does not say: the person's number and own offset in valence and arousal."""
+    """N faces and what `FaceParameters` does not say: the person's number and own offset in valence and
+    arousal."""
 
     parameters: FaceParameters
     group: np.ndarray  # (N,) int64
@@ -58,12 +61,13 @@ def sample_people(numbers: np.ndarray, seed: int, person_noise: float = 0.0) -> 
     """The people with the given numbers in the population `seed`.
 
     Returns:
-        Person with (N,) fields, and (N, 2) float64 the offset of each one's valence and arousal, normal with standard
-        deviation `person_noise`.
+        Person with (N,) fields, and (N, 2) float64 the offset of each one's valence and arousal, normal
+        with standard deviation `person_noise`.
     """
     uniform, normal = _lots(numbers, seed, _PERSON_STREAM, len(_PERSON_RANGES), 2)
     traits = {
-        name: low + (high - low) * uniform[:, k] for k, (name, (low, high)) in enumerate(_PERSON_RANGES.items())
+        name: low + (high - low) * uniform[:, k]
+        for k, (name, (low, high)) in enumerate(_PERSON_RANGES.items())
     }
     # dark hair goes with dark skin more often than not
     traits["hair"] = traits["hair"] * (1.0 - 0.7 * traits["skin"])
@@ -86,7 +90,8 @@ def sample_faces(
     faces_per_person: int = 8,
     start: int = 0,
 ) -> SampledFaces:
-    """Faces `start` to `start + n` of the endless row of faces that `seed` names; arguments as in `draw_faces`."""
+    """Faces `start` to `start + n` of the endless row of faces that `seed` names; arguments as in
+    `draw_faces`."""
     numbers = np.arange(start, start + n)
     group = numbers // faces_per_person
     people, inverse = np.unique(group, return_inverse=True)
@@ -155,8 +160,8 @@ def class_columns(classes: Sequence[str]) -> list[int]:
     unknown = [name for name in names if name not in VOCABULARY]
     if unknown or len(set(names)) < len(names) or len(names) < 2:
         raise UserError(
-            f"can't draw the classes {', '.join(map(str, classes)) or '(none)'}: expected two or more different ones",
-            hint=f"choose among {', '.join(VOCABULARY)}",
+            f"can't draw the classes {', '.join(map(str, classes)) or '(none)'}; expected two or more",
+            hint=f"choose different ones among {', '.join(VOCABULARY)}",
         )
     return [VOCABULARY.index(name) for name in names]
 
@@ -164,9 +169,9 @@ def class_columns(classes: Sequence[str]) -> list[int]:
 def _mixtures(uniform: np.ndarray, classes: Sequence[str], ambiguity: float) -> np.ndarray:
     """(N, 8) mixtures from (N, 16) lots: one clear emotion with traces of others, or a blend of two or three.
 
-    The first emotion is any class with equal chance; the others are those that people see in its stead (`CONFUSION`).
-    A clear face has up to a fifth of others; in a blend the second emotion has between 28 and 48 %, in a blend of three
-    the second and third between 18 and 32 % each.
+    The first emotion is any class with equal chance; the others are those that people see in its stead
+    (`CONFUSION`). A clear face has up to a fifth of others; in a blend the second emotion has between 28
+    and 48 %, in a blend of three the second and third between 18 and 32 % each.
     """
     columns = class_columns(classes)
     n, c = len(uniform), len(columns)
@@ -195,7 +200,7 @@ def _mixtures(uniform: np.ndarray, classes: Sequence[str], ambiguity: float) -> 
 def _lots(
     numbers: np.ndarray, seed: int, stream: int, uniforms: int, normals: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each number, from a generator of its own: (N, uniforms) in [0, 1) and (N, normals) standard normal."""
+    """(N, uniforms) in [0, 1) and (N, normals) standard normal, each row from its number's own generator."""
     uniform = np.empty((len(numbers), uniforms))
     normal = np.empty((len(numbers), normals))
     for k, number in enumerate(numbers):

@@ -1,7 +1,8 @@
-"""Drawn faces with known truth: the mixture of emotions, valence and arousal, pose, light, occlusion, identity.
+"""Drawn faces with known truth: the mixture of emotions, valence and arousal, pose, light, occlusion,
+identity.
 
-The geometry of a face is the mixture-weighted sum of the emotions' action units, times the intensity; so the right
-answer to an ambiguous face is known exactly, and not only as a vote.
+The geometry of a face is the mixture-weighted sum of the emotions' action units, times the intensity; so
+the right answer to an ambiguous face is known exactly, and not only as a vote.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from kinesics.data.emotions import BASIC, VOCABULARY, canonical
+from kinesics.data.emotions import BASIC, VOCABULARY
 from kinesics.data.synthetic.face_drawing import render
 from kinesics.data.synthetic.face_geometry import FaceParameters
 from kinesics.data.synthetic.face_sampling import circumplex, class_columns, sample_faces
@@ -25,7 +26,8 @@ from kinesics.files import atomic_write
 
 _SPLITS = ("train", "valid", "test")
 _SPLIT_PEOPLE = 1 << 30
-"""Each split begins this many people after the one before: no person is in two, and each can grow by itself."""
+"""Each split begins this many people after the one before: no person is in two, and each can grow by
+itself."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class FaceSet:
         classes: C names in the order of the columns of `distribution`.
         distribution: (N, C) float32, the true mixture; rows sum to 1.
         label: (N,) int64, the class with the largest share.
-        valence_arousal: (N, 2) float32 in [-1, 1]: the mixture-weighted mean of `CIRCUMPLEX` times the intensity, plus
-            `person_offset`, cut off at -1 and 1.
+        valence_arousal: (N, 2) float32 in [-1, 1]: the mixture-weighted mean of `CIRCUMPLEX` times the
+            intensity, plus `person_offset`, cut off at -1 and 1.
         person_offset: (N, 2) float32.
         ambiguity: (N,) float32 in [0, 1], entropy of the distribution over log C.
         intensity: (N,) float32 in [0, 1].
@@ -69,7 +71,8 @@ class FaceSet:
         return len(self.images)
 
     def votes(self, n_annotators: int, rng: np.random.Generator) -> np.ndarray:
-        """(N, C) int64: how many of `n_annotators`, each drawing a class from the true distribution, chose each.
+        """(N, C) int64: how many of `n_annotators`, each drawing a class from the true distribution,
+        chose each.
 
         Raises:
             UserError: `n_annotators` is below 1.
@@ -116,22 +119,25 @@ def draw_faces(
     faces_per_person: int = 8,
     start: int = 0,
 ) -> FaceSet:
-    """Draw labelled faces. The same seed gives the same bytes, and face i does not depend on `n`: a larger set goes on
-    from a smaller one.
+    """Draw labelled faces.
+
+    The same seed gives the same bytes, and face i does not depend on `n`: a larger set continues a smaller.
+    Place in the picture, distance, exposure, background and a slight blur always vary.
 
     Args:
         n: how many.
         seed: which endless row of faces, 0 or more.
         size: height and width, pixels.
         channels: 1 (grey) or 3 (RGB).
-        classes: two or more emotions of `VOCABULARY`; each is the first emotion of a face with the same chance.
-        ambiguity: share of the faces that are blends of two or three emotions which people confuse; the others have at
-            least 80 % of one.
+        classes: two or more emotions of `VOCABULARY`; each is the first emotion of a face with the same
+            chance.
+        ambiguity: share of the faces that are blends of two or three emotions which people confuse; the
+            others have at least 80 % of one.
         occlusion: share of the faces behind glasses, a scarf, a hand or a patch.
         intensity: lowest and highest, in [0, 1], uniform between them.
         pose: standard deviation of yaw in degrees, cut off at 2.5 of them; pitch and roll have 0.6 of it.
         light: highest strength of the light from one side, in [0, 1].
-        noise: highest standard deviation of the pixel noise, in [0, 1] grey levels.
+        noise: highest standard deviation of the pixel noise, 1 is the step from black to white.
         person_noise: standard deviation of a person's own offset in valence and arousal.
         faces_per_person: so many consecutive faces are of one person.
         start: number of the first face.
@@ -141,17 +147,23 @@ def draw_faces(
     """
     _check_size(size, channels)
     columns = class_columns(classes)
-    _check_counts({"n": (n, 1), "seed": (seed, 0), "faces_per_person": (faces_per_person, 1), "start": (start, 0)})
+    _check_counts(
+        {"n": (n, 1), "seed": (seed, 0), "faces_per_person": (faces_per_person, 1), "start": (start, 0)}
+    )
     _check_shares({"ambiguity": ambiguity, "occlusion": occlusion, "light": light, "noise": noise})
     if not 0.0 <= intensity[0] <= intensity[1] <= 1.0:
-        raise UserError(f"intensity is {intensity}; expected (lowest, highest) with 0 <= lowest <= highest <= 1")
+        raise UserError(
+            f"intensity is {intensity}; expected (lowest, highest) with 0 <= lowest <= highest <= 1"
+        )
     if not 0.0 <= pose <= 24.0:
-        raise UserError(f"pose is {pose}; expected 0 to 24 degrees", hint="faces turned beyond 60 are not drawn")
+        raise UserError(
+            f"pose is {pose}; expected 0 to 24 degrees", hint="faces turned beyond 60 are not drawn"
+        )
     if not 0.0 <= person_noise <= 1.0:
         raise UserError(f"person_noise is {person_noise}; expected 0 to 1")
     sampled = sample_faces(
-        n, seed, classes=classes, ambiguity=ambiguity, occlusion=occlusion, intensity=intensity, pose=pose, light=light,
-        noise=noise, person_noise=person_noise, faces_per_person=faces_per_person, start=start,
+        n, seed, classes=classes, ambiguity=ambiguity, occlusion=occlusion, intensity=intensity, pose=pose,
+        light=light, noise=noise, person_noise=person_noise, faces_per_person=faces_per_person, start=start,
     )  # fmt: skip
     p = sampled.parameters
     images, covered = render(p, size, channels)
@@ -162,7 +174,7 @@ def draw_faces(
         images=images,
         classes=tuple(VOCABULARY[k] for k in columns),
         distribution=mixture.astype(np.float32),
-        label=mixture.argmax(axis=1),
+        label=mixture.astype(np.float32).argmax(axis=1),
         valence_arousal=np.clip(affect, -1.0, 1.0).astype(np.float32),
         person_offset=sampled.person_offset.astype(np.float32),
         ambiguity=entropy.astype(np.float32),
@@ -197,12 +209,16 @@ def write_faces(
         options: the other arguments of `draw_faces`.
 
     Returns:
-        Path of the manifest: path, label, p_<class>, valence, arousal, split, group, ambiguity, intensity, occlusion.
+        Path of the manifest: path, label, p_<class>, valence, arousal, split, group, ambiguity,
+            intensity, occlusion.
 
     Raises:
         UserError: an argument is out of its range, or the folder can't be written to.
     """
     folder = Path(folder)
+    _check_counts({"n_train": (n_train, 0), "n_valid": (n_valid, 0), "n_test": (n_test, 0)})
+    if n_train + n_valid + n_test == 0:
+        raise UserError("no faces to write: n_train, n_valid and n_test are all 0")
     tables = []
     for k, (split, n) in enumerate(zip(_SPLITS, (n_train, n_valid, n_test), strict=True)):
         if n == 0:
@@ -212,8 +228,6 @@ def write_faces(
         paths = [f"{split}/{i:06d}.png" for i in range(n)]
         _write_images(folder, paths, faces.images)
         tables.append(_table(faces, paths, split))
-    if not tables:
-        raise UserError("no faces to write: n_train, n_valid and n_test are all 0")
     # last, so that a manifest never names an image that is not there yet
     with atomic_write(folder / "manifest.csv", "w") as stream:
         pd.concat(tables).to_csv(stream, index=False, float_format="%.6f")
@@ -225,10 +239,13 @@ def _write_images(folder: Path, paths: Sequence[str], images: np.ndarray) -> Non
         for name in {Path(path).parent for path in paths}:
             (folder / name).mkdir(parents=True, exist_ok=True)
         for path, image in zip(paths, images, strict=True):
-            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / path, compress_level=1)
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
+                folder / path, compress_level=1
+            )
     except OSError as error:
         raise UserError(
-            f"can't write the drawn faces to {folder}: {error.strerror or error}", hint="choose another folder"
+            f"can't write the drawn faces to {folder}: {error.strerror or error}",
+            hint="choose another folder",
         ) from error
 
 
@@ -259,7 +276,7 @@ def _check_size(size: int, channels: int) -> None:
 
 def _check_counts(values: dict[str, tuple[int, int]]) -> None:
     for name, (value, lowest) in values.items():
-        if value != int(value) or value < lowest:
+        if not isinstance(value, int | np.integer) or value < lowest:
             raise UserError(f"{name} is {value}; expected a whole number, {lowest} or more")
 
 

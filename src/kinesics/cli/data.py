@@ -1,0 +1,114 @@
+"""kinesics data: make a manifest from a published layout (convert), see what is wrong with one (check)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+LAYOUTS = ("image-folder", "csv", "fer2013", "ferplus", "rafdb", "affectnet", "sfew", "ldlva-csv")
+"""Listed here too, so that --help needs no data library; a test holds it to the layouts there are."""
+
+ORDERS = ("fer2013", "ferplus", "rafdb", "affectnet", "sfew")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `convert` or `check`.
+
+    Returns:
+        0 done; 1 (check) training on this manifest would be unsound.
+
+    Raises:
+        UserError: bad input; the command line turns it into exit code 2.
+    """
+    given = vars(_parser().parse_args(list(argv)))
+    return int(given.pop("run")(**given))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kinesics data", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="{convert,check}")
+    convert = verbs.add_parser(
+        "convert",
+        help="make a manifest from a published layout",
+        description="Make a manifest (CSV or Parquet) from a data set as it is distributed.",
+        argument_default=argparse.SUPPRESS,
+    )
+    convert.set_defaults(run=_convert)
+    convert.add_argument("--layout", required=True, choices=LAYOUTS, help="how the data set is laid out")
+    convert.add_argument("source", metavar="SRC", help="its folder or file")
+    convert.add_argument("out", metavar="OUT.csv", help="the manifest to write (.csv or .parquet)")
+    convert.add_argument(
+        "--valid-fraction", type=float, metavar="F", help="share of train to make a validation split of (0)"
+    )
+    convert.add_argument("--seed", type=int, metavar="N", help="of that choice (0)")
+    own = convert.add_argument_group("options of some layouts")
+    own.add_argument("--labels", metavar="WHICH", help="ferplus: majority (default) or fer2013, the original")
+    own.add_argument(
+        "--val-as", metavar="SPLIT", help="affectnet (test), sfew (valid): split of the set's val"
+    )
+    own.add_argument("--images", metavar="KIND", help="rafdb: auto (default), aligned or original")
+    own.add_argument("--split", metavar="SPLIT", help="ldlva-csv: the split of its rows (train)")
+    own.add_argument("--order", choices=ORDERS, help="csv, ldlva-csv: the set whose class numbers are used")
+    own.add_argument("--root", metavar="DIR", help="csv, ldlva-csv: folder of the images (the CSV's)")
+    for name in ("path", "label", "split", "target", "valence", "arousal", "group"):
+        own.add_argument(
+            f"--{name}-column", metavar="NAME", help=f"csv: the column that is `{name}` ({name})"
+        )
+    check = verbs.add_parser(
+        "check",
+        help="say what is wrong with a manifest",
+        description="Look for what would make training unsound; exit code 1 where anything would.",
+    )
+    check.set_defaults(run=_check)
+    check.add_argument("manifest", metavar="MANIFEST", help="CSV or Parquet")
+    check.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
+    check.add_argument("--no-images", action="store_true", help="do not decode images: quick, finds less")
+    return parser
+
+
+def _convert(layout: str, source: str, out: str, **options: Any) -> int:
+    from kinesics.cli.tables import print_table
+    from kinesics.data.layouts import convert
+    from kinesics.data.manifest import SPLITS
+
+    manifest = convert(layout, source, out, **options)
+    split = manifest.column("split")
+    label = manifest.labels()
+    rows = [
+        [name, *(int(((label == index) & (split == side)).sum()) for side in SPLITS)]
+        for index, name in enumerate(manifest.classes)
+    ]
+    rows.append(["all rows", *(int((split == side).sum()) for side in SPLITS)])
+    print_table(f"{out}: {len(manifest):,} rows", ["class", *SPLITS], rows)
+    print(f"next: kinesics data check {out}")
+    return 0
+
+
+def _check(manifest: str, as_json: bool, no_images: bool) -> int:
+    from kinesics.cli.tables import print_table
+    from kinesics.data.check import check_manifest
+    from kinesics.data.manifest import read
+    from kinesics.data.tables import at_lines
+
+    rows = read(manifest)
+    findings = check_manifest(rows, images=not no_images)
+    errors = sum(found.level == "error" for found in findings)
+    if as_json:
+        listed = [
+            {"level": f.level, "code": f.code, "message": f.message, "lines": list(f.lines)} for f in findings
+        ]
+        print(json.dumps(listed, indent=1))
+        return 1 if errors else 0
+    if findings:
+        print_table(
+            f"{manifest}: {len(rows):,} rows",
+            ["level", "code", "message", "where"],
+            [[f.level, f.code, f.message, at_lines(f.lines) if f.lines else ""] for f in findings],
+        )
+    if errors:
+        print(f"unsound: {errors} error{'s' if errors > 1 else ''}")
+        return 1
+    print("sound" if findings else f"{manifest}: {len(rows):,} rows, nothing found; sound")
+    return 0
