@@ -58,7 +58,7 @@ def run_cell(cell: tuple[str, str, str, int], table: pd.DataFrame, work: Path, n
     command += ["--resume"] if out.exists() else []
     out.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "KINESICS_CACHE": str(work / "cache")}
-    with open(f"{out}.log", "a") as log:
+    with Path(f"{out}.log").open("a") as log:
         done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
     print(out.name, "done" if done.returncode == 0 else f"FAILED, see {out}.log", flush=True)
 
@@ -117,7 +117,7 @@ def main() -> None:
         with ThreadPoolExecutor(given.jobs) as pool:
             list(pool.map(lambda cell: run_cell(cell, table, given.work, given.n_train), chosen))
     rows = collect(given.work, given.n_train, chosen)
-    with open(given.out, "w", newline="") as stream:
+    with given.out.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else ["condition"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

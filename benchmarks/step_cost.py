@@ -2,11 +2,11 @@
 
     python benchmarks/step_cost.py [--rounds 7]
 
-Cells: the compact net at 48 px grey (batch 64) and ResNet-18 at 112 px RGB (batch 32); plain, LDLVA with the bank, LDLVA
-with its neighbours forwarded (K = 8), as released. Methods alternate inside every round, so that a slow phase of the
-machine hits all alike; the table gives the median over rounds of each round's ratio. A step is everything the training
-loop does for a batch: fetching, augmentation, forward, backward, optimisers, averaging, bank. `data_share` is the part
-spent on fetching and augmentation. Results: benchmarks/step_cost.csv.
+Cells: the compact net at 48 px grey (batch 64) and ResNet-18 at 112 px RGB (batch 32); a plain step, LDLVA with its
+bank, LDLVA with its neighbours forwarded (K = 8, as released). Methods alternate inside every round, so that a slow
+phase of the machine hits all alike; the table gives the median over rounds of each round's ratio. A step is everything
+the training loop does for a batch: fetching, augmentation, forward, backward, optimisers, averaging, bank. `data_share`
+is the part spent on fetching and augmentation. Results: benchmarks/step_cost.csv.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def main() -> None:
                     }
                 )  # fmt: skip
                 print(rows[-1], flush=True)
-    with open(given.out, "w", newline="") as stream:
+    with given.out.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -31,7 +31,11 @@ def train(system: str, data: str | os.PathLike[str], resume: bool = False, **set
 
 
 def evaluate(
-    run: str | os.PathLike[str], data: str | os.PathLike[str], split: str = "test", by: str | None = None, last: bool = False
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    split: str = "test",
+    by: str | None = None,
+    last: bool = False,
 ) -> Judgement:
     """Judge a run on one split of a manifest; `by` adds a row for each value of that column."""
     return judge(load(run, last=last).task, str(data), split=split, by=by)

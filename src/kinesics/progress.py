@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -31,13 +31,15 @@ def track(iterable: Iterable[T], description: str, total: int | None = None, eve
         description: shown before the bar.
         total: number of items, where the iterable has no length.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as rich_track
 
-        yield from rich_track(iterable, description=description, total=total, console=Console(stderr=True), transient=True)
+        yield from rich_track(
+            iterable, description=description, total=total, console=Console(stderr=True), transient=True
+        )
         return
     last = time.monotonic()
     for done, item in enumerate(iterable):

@@ -52,9 +52,7 @@ def test_everything_off_is_the_normalisation_to_the_last_bit(channels: int) -> N
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    "config", [AugmentConfig(), AugmentConfig(rotate=5.0), AugmentConfig(crop_pad=2, erase=0.5)]
-)
+@pytest.mark.parametrize("config", [AugmentConfig(), AugmentConfig(rotate=5.0), AugmentConfig(crop_pad=2, erase=0.5)])
 def test_memory_is_channels_last_and_the_input_is_untouched(config: AugmentConfig, channels: int) -> None:
     images = pictures(4, 8, 8, channels)
     before = images.clone()
@@ -104,9 +102,7 @@ def test_crop_is_exactly_one_window_of_the_padded_image(fill: str, flip: float) 
     assert ((seen - 12.0) ** 2 / 12.0).sum() < 58.6
 
 
-def forward_matrix(
-    draws: dict[str, np.ndarray], i: int, config: AugmentConfig, size: tuple[int, int]
-) -> np.ndarray:
+def forward_matrix(draws: dict[str, np.ndarray], i: int, config: AugmentConfig, size: tuple[int, int]) -> np.ndarray:
     """Homogeneous matrix on (x, y) from the image's centre: crop, then flip, zoom, rotation, shift."""
     height, width = size
 
@@ -174,12 +170,7 @@ def test_light_against_the_formula() -> None:
     images = pictures(200, 6, 6, 3)
     config = AugmentConfig(flip=0.0, brightness=0.2, contrast=0.5)
     mean, std = np.array([0.5, 0.4, 0.3]), np.array([0.3, 0.2, 0.25])
-    out = (
-        Augment(config, list(mean), list(std))(images, seeded(1))
-        .permute(0, 2, 3, 1)
-        .numpy()
-        .astype(np.float64)
-    )
+    out = Augment(config, list(mean), list(std))(images, seeded(1)).permute(0, 2, 3, 1).numpy().astype(np.float64)
     lit = out * std + mean
     source = images.numpy() / 255.0
     centres = source.mean((1, 2, 3), keepdims=True)
@@ -213,9 +204,7 @@ def test_erased_boxes_are_in_range_and_hold_uniform_noise(largest: float) -> Non
         # one noise pixel in 256 equals the background, so the box is filled, not merely framed
         inside = changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         assert inside.mean() > 0.95
-        slack = (0.5 * (box_height + box_width) + 0.25) / (
-            height * width
-        )  # each side is rounded by up to a half
+        slack = (0.5 * (box_height + box_width) + 0.25) / (height * width)  # each side is rounded by up to a half
         share = box_height * box_width / (height * width)
         assert 0.02 - slack <= share <= largest + slack
         assert 0.3 * 0.85 <= box_height / box_width <= 1.15 / 0.3
@@ -245,9 +234,7 @@ def test_narrow_images_survive_everything(shape: tuple[int, int]) -> None:
     assert out.shape == (8, 3, *shape) and out.isfinite().all()
 
 
-EVERYTHING = AugmentConfig(
-    rotate=20, scale=0.2, shift=0.1, crop_pad=2, brightness=0.2, contrast=0.2, erase=0.5
-)
+EVERYTHING = AugmentConfig(rotate=20, scale=0.2, shift=0.1, crop_pad=2, brightness=0.2, contrast=0.2, erase=0.5)
 
 
 @pytest.mark.parametrize("config", [EVERYTHING, AugmentConfig(crop_pad=4, fill="zero", erase=0.5)])
@@ -331,9 +318,7 @@ def test_an_empty_batch_stays_empty() -> None:
         ("erase_area", 0.01, "[0.02, 1]"),
     ],
 )
-def test_bad_settings_name_the_field_the_value_and_the_range(
-    field: str, value: object, accepted: str
-) -> None:
+def test_bad_settings_name_the_field_the_value_and_the_range(field: str, value: object, accepted: str) -> None:
     with pytest.raises(UserError) as caught:
         AugmentConfig(**{field: value})
     assert f"augment.{field} is {value!r}" in caught.value.message

@@ -94,10 +94,7 @@ def test_rows_may_mix_distributions_and_votes_but_nothing_else(tmp_path: Path) -
 
 
 def test_optional_columns(tmp_path: Path) -> None:
-    text = (
-        "path,target,valence,arousal,box_x,box_y,box_w,box_h,group,age\n"
-        "a,0.5,-1,0.25,1,2,3.5,4,g1,old\nb,,,,,,,,,\n"
-    )
+    text = "path,target,valence,arousal,box_x,box_y,box_w,box_h,group,age\na,0.5,-1,0.25,1,2,3.5,4,g1,old\nb,,,,,,,,,\n"
     manifest = _read(tmp_path, text)
     np.testing.assert_array_equal(manifest.targets(), np.array([0.5, np.nan], np.float32))
     np.testing.assert_array_equal(manifest.valence_arousal(), np.array([[-1, 0.25], [np.nan] * 2], np.float32))
@@ -143,7 +140,7 @@ def test_a_complaint_counts_over_blocks(tmp_path: Path) -> None:
 
 
 def test_written_elsewhere_it_names_the_same_files_and_rows(tmp_path: Path) -> None:
-    text = f"{HEADER},p_0,p_1,note\nimages/a.png,0,train,1,0,\"x, \"\"y\"\"\"\n/abs/b.png,1,test,0.1,0.9,\n"
+    text = f'{HEADER},p_0,p_1,note\nimages/a.png,0,train,1,0,"x, ""y"""\n/abs/b.png,1,test,0.1,0.9,\n'
     manifest = _read(tmp_path, text)
     for name in ("copy.csv", "below/deep/copy.csv", "../copy.csv"):
         (tmp_path / "start").mkdir(exist_ok=True)

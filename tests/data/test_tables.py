@@ -69,12 +69,18 @@ def test_numbers_tell_blank_from_bad() -> None:
     np.testing.assert_array_equal(values, [1.5, *[np.nan] * 6, -2])
 
 
-@pytest.mark.parametrize(("cell", "value"), [("3", 3), (" -1 ", -1), ("3.0", 3), ("3.5", None), ("x", None), ("²", None)])
+@pytest.mark.parametrize(
+    ("cell", "value"), [("3", 3), (" -1 ", -1), ("3.0", 3), ("3.5", None), ("x", None), ("²", None)]
+)
 def test_whole_numbers(cell: str, value: int | None) -> None:
     assert whole_number(cell) == value
 
 
-@given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=2, max_size=2)))
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=2, max_size=2)
+    )
+)
 def test_written_cells_are_read_back_by_us_and_by_python(rows: list[list[str]]) -> None:
     import tempfile
 

@@ -60,9 +60,7 @@ def test_hand_worked_bins() -> None:
     np.testing.assert_allclose(table["accuracy"], [np.nan, np.nan, 1, 0, 1])
     np.testing.assert_allclose(table["lower"], [0, 0.2, 0.4, 0.6, 0.8])
     np.testing.assert_allclose(table["upper"], [0.2, 0.4, 0.6, 0.8, 1])
-    assert m.expected_calibration_error(HAND_P, HAND_Y, 5) == pytest.approx(
-        0.5 * 0.45 + 0.25 * 0.8 + 0.25 * 0.1
-    )
+    assert m.expected_calibration_error(HAND_P, HAND_Y, 5) == pytest.approx(0.5 * 0.45 + 0.25 * 0.8 + 0.25 * 0.1)
 
 
 def test_adaptive_bins_hold_equally_many_samples_and_keep_ties_together() -> None:

@@ -65,9 +65,7 @@ def test_accuracy_is_war_of_the_argmax_and_ties_go_to_the_first_class() -> None:
 
 
 def auroc_by_pairs(score: np.ndarray, positive: np.ndarray) -> float:
-    wins = [
-        1.0 if a > b else 0.5 if a == b else 0.0 for a in score[positive == 1] for b in score[positive == 0]
-    ]
+    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in score[positive == 1] for b in score[positive == 0]]
     return sum(wins) / len(wins)
 
 

@@ -128,9 +128,7 @@ def test_numerics_against_a_plain_reimplementation(
         torch.testing.assert_close(logits, expected_logits, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("stem", "side", "maps"), [("imagenet", 224, 7), ("medium", 112, 7), ("small", 48, 6)]
-)
+@pytest.mark.parametrize(("stem", "side", "maps"), [("imagenet", 224, 7), ("medium", 112, 7), ("small", 48, 6)])
 def test_each_stem_leaves_maps_of_a_sensible_size(stem: str, side: int, maps: int) -> None:
     with torch.device("meta"):
         assert resnet(18, 7, stem=stem).forward_maps(torch.empty(1, 3, side, side)).shape == (

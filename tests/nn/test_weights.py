@@ -57,9 +57,7 @@ def random_state(**arguments: int) -> dict[str, torch.Tensor]:
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(
-        torch.equal(a[key], b[key]) and a[key].dtype == b[key].dtype for key in a
-    )
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) and a[key].dtype == b[key].dtype for key in a)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool])
@@ -91,19 +89,13 @@ def test_tied_and_channels_last_weights_are_written(tmp_path: Path) -> None:
     weight = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
     write_state(tmp_path / "w.safetensors", {"a": weight, "b": weight, "c": nn.Parameter(weight[1:])})
     state = read_state(tmp_path / "w.safetensors")
-    assert (
-        torch.equal(state["a"], weight)
-        and torch.equal(state["b"], weight)
-        and torch.equal(state["c"], weight[1:])
-    )
+    assert torch.equal(state["a"], weight) and torch.equal(state["b"], weight) and torch.equal(state["c"], weight[1:])
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path / "w.safetensors", random_state())
     before = (tmp_path / "w.safetensors").read_bytes()
-    monkeypatch.setattr(
-        "os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="disk is full"):
         write_state(tmp_path / "w.safetensors", {"x": torch.ones(3)})
     assert (tmp_path / "w.safetensors").read_bytes() == before
@@ -112,12 +104,8 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("suffix", PICKLES)
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize(
-    "nest", [(), ("state_dict",), ("model",), ("model_state_dict",), ("net",), ("model", "net")]
-)
-def test_foreign_files_are_unwrapped(
-    tmp_path: Path, suffix: str, zipped: bool, nest: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("nest", [(), ("state_dict",), ("model",), ("model_state_dict",), ("net",), ("model", "net")])
+def test_foreign_files_are_unwrapped(tmp_path: Path, suffix: str, zipped: bool, nest: tuple[str, ...]) -> None:
     content: Any = OrderedDict(random_state())
     for key in nest:
         content = {"epoch": 3, "args": argparse.Namespace(lr=0.1), key: content, "optimizer": {"lr": 0.1}}
@@ -126,9 +114,7 @@ def test_foreign_files_are_unwrapped(
     assert equal(read_state(path), random_state())
 
 
-@pytest.mark.parametrize(
-    "prefix", ["module.", "backbone.", "_orig_mod.", "_orig_mod.module.", "module.backbone."]
-)
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "_orig_mod.", "_orig_mod.module.", "module.backbone."])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_shared_prefixes_are_taken_off(tmp_path: Path, prefix: str, suffix: str) -> None:
     state = {prefix + key: value for key, value in random_state().items()}
@@ -225,9 +211,7 @@ def test_a_file_cut_short_is_a_user_error(tmp_path: Path, suffix: str, keep: flo
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize(
-    "content", [b"<!DOCTYPE html><html></html>", b"version https://git-lfs.github.com/spec/v1\n"]
-)
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html></html>", b"version https://git-lfs.github.com/spec/v1\n"])
 def test_a_page_or_a_pointer_in_place_of_weights(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"w{suffix}").write_bytes(content)
     with pytest.raises(UserError, match="another kind") as caught:
@@ -254,9 +238,7 @@ def test_random_bytes_give_only_user_errors(tmp_path: Path, data: bytes, start: 
     value=st.integers(0, 255),
     kind=st.sampled_from(["zip", "legacy", "safetensors"]),
 )
-def test_one_changed_byte_gives_tensors_or_a_user_error(
-    tmp_path: Path, place: float, value: int, kind: str
-) -> None:
+def test_one_changed_byte_gives_tensors_or_a_user_error(tmp_path: Path, place: float, value: int, kind: str) -> None:
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pt")
     if kind == "safetensors":
         write_state(path, {"a": torch.ones(3), "b": torch.ones(2, 2)}, {"classes": "x"})
@@ -383,10 +365,7 @@ def test_rows_are_carried_over_by_class_name() -> None:
         assert torch.equal(value[0], state[key][3])
         assert torch.equal(value[1], fresh[key][1])
         assert torch.equal(value[2], state[key][0])
-    assert (
-        report.adapted[0]
-        == "fc.weight: rows of happiness, anger carried over by name, contempt left as initialised"
-    )
+    assert report.adapted[0] == "fc.weight: rows of happiness, anger carried over by name, contempt left as initialised"
     assert not report.skipped_shape
 
 
@@ -449,9 +428,7 @@ def test_the_network_inside_a_larger_one_fits_a_bare_one() -> None:
 
 def test_given_prefixes_decide() -> None:
     model, state = Nested(), random_state()
-    report = fit_state(
-        model, {**state, "old.w": torch.eye(3)}, prefixes={"": "backbone.", "old.w": "gate.weight"}
-    )
+    report = fit_state(model, {**state, "old.w": torch.eye(3)}, prefixes={"": "backbone.", "old.w": "gate.weight"})
     assert torch.equal(model.gate.weight, torch.eye(3)) and report.missing == ("gate.bias",)
     with pytest.raises(UserError):
         fit_state(Nested(), state, prefixes={"": "elsewhere."})

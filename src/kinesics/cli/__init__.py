@@ -24,7 +24,8 @@ def usage() -> str:
     verbs = "\n".join(f"  {name:<{width}}  {text}" for name, text in VERBS.items())
     return (
         "usage: kinesics VERB ...\n\nHuman expression in the wild: train, judge and use models that answer with\n"
-        f"distributions and uncertainty.\n\n{verbs}\n\nkinesics VERB --help tells more. kinesics --version prints the version."
+        f"distributions and uncertainty.\n\n{verbs}\n\nkinesics VERB --help tells more.\n"
+        "kinesics --version prints the version."
     )
 
 

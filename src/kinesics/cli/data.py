@@ -45,17 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--seed", type=int, metavar="N", help="of that choice (0)")
     own = convert.add_argument_group("options of some layouts")
     own.add_argument("--labels", metavar="WHICH", help="ferplus: majority (default) or fer2013, the original")
-    own.add_argument(
-        "--val-as", metavar="SPLIT", help="affectnet (test), sfew (valid): split of the set's val"
-    )
+    own.add_argument("--val-as", metavar="SPLIT", help="affectnet (test), sfew (valid): split of the set's val")
     own.add_argument("--images", metavar="KIND", help="rafdb: auto (default), aligned or original")
     own.add_argument("--split", metavar="SPLIT", help="ldlva-csv: the split of its rows (train)")
     own.add_argument("--order", choices=ORDERS, help="csv, ldlva-csv: the set whose class numbers are used")
     own.add_argument("--root", metavar="DIR", help="csv, ldlva-csv: folder of the images (the CSV's)")
     for name in ("path", "label", "split", "target", "valence", "arousal", "group"):
-        own.add_argument(
-            f"--{name}-column", metavar="NAME", help=f"csv: the column that is `{name}` ({name})"
-        )
+        own.add_argument(f"--{name}-column", metavar="NAME", help=f"csv: the column that is `{name}` ({name})")
     check = verbs.add_parser(
         "check",
         help="say what is wrong with a manifest",
@@ -96,9 +92,7 @@ def _check(manifest: str, as_json: bool, no_images: bool) -> int:
     findings = check_manifest(rows, images=not no_images)
     errors = sum(found.level == "error" for found in findings)
     if as_json:
-        listed = [
-            {"level": f.level, "code": f.code, "message": f.message, "lines": list(f.lines)} for f in findings
-        ]
+        listed = [{"level": f.level, "code": f.code, "message": f.message, "lines": list(f.lines)} for f in findings]
         print(json.dumps(listed, indent=1))
         return 1 if errors else 0
     if findings:

@@ -14,7 +14,7 @@ valence-arousal from out-of-fold predictions). They are judged on {n_test} faces
 
 Reading it: accuracy against the strongest emotion of the true mixture; KL is the mean divergence from the true mixture
 to the answer, after each method's own temperature; calibration error is the gap between confidence and accuracy;
-AUROC says how well the method's doubt about each training label finds the flipped ones (0.5 is chance, 1 is perfect)."""
+AUROC says how well the method's doubt about each training label finds the flipped ones (0.5 is chance, 1 perfect)."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -105,7 +105,7 @@ def noisy_faces(folder: Path, n_train: int, n_test: int, share: float, seed: int
         table.loc[rows, "label"] = [BASIC[k] for k in noisy]
         if split == "train":
             flipped = dict(zip(table["path"].iloc[rows], map(bool, changed), strict=True))
-    hidden = [name for name in table if name.startswith("p_")]
+    hidden = [name for name in table if str(name).startswith("p_")]
     table.loc[table["split"] != "test", hidden] = np.nan
     path = folder / "noisy.csv"
     with atomic_write(path, "w") as stream:

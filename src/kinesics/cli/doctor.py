@@ -46,7 +46,10 @@ def main(argv: Sequence[str]) -> int:
         *[[name, version or "missing"] for name, version in content["packages"].items()],
         ["processor", f"{content['machine']['processor']}, {content['machine']['cores']} cores"],
         ["gpu", content["machine"]["gpu"] or "none: training runs on the CPU"],
-        ["bf16", "multiplied by the hardware: --fit.precision auto uses it" if content["bf16"] else "not fast: fp32 is used"],
+        [
+            "bf16",
+            "multiplied by the hardware: --fit.precision auto uses it" if content["bf16"] else "not fast: fp32 is used",
+        ],
         ["cache", f"{content['cache']} ({content['free_gib']} GiB free)"],
         ["systems", ", ".join(content["systems"])],
         ["shipped models", ", ".join(content["shipped_models"]) or "none"],

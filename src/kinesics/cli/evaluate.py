@@ -7,14 +7,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-EPILOG = """The temperature was fitted on the validation data of the run's own training; metrics ending in _calibrated apply it.
+EPILOG = """The temperature was fitted on the validation data of the run's own training; metrics ending in _calibrated
+apply it.
 --out writes evaluation.json, predictions.csv, confusion.csv and, with --by, subgroups.csv."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     parser = argparse.ArgumentParser(
-        prog="kinesics evaluate", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="kinesics evaluate",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", help="run directory or the name of a shipped model")
     parser.add_argument("--data", required=True, help="manifest")
@@ -49,10 +53,12 @@ def main(argv: Sequence[str]) -> int:
         results.write_json("evaluation.json", {"run": given.run, "split": given.split, "metrics": found.metrics})
         results.write_table("predictions.csv", prediction_rows(found.predictions, found.samples, given.split))
         for name, columns, table_rows in _class_tables(found.evaluation):
-            rows = [dict(zip(columns, row, strict=True)) for row in table_rows]
-            results.write_table(f"{name.split()[0]}.csv", rows)
+            named = [dict(zip(columns, row, strict=True)) for row in table_rows]
+            results.write_table(f"{name.split()[0]}.csv", named)
         if found.subgroups is not None:
-            results.write_table("subgroups.csv", found.subgroups.to_dict("records"))
+            names = [str(name) for name in found.subgroups.columns]
+            values = found.subgroups.to_numpy().tolist()
+            results.write_table("subgroups.csv", [dict(zip(names, row, strict=True)) for row in values])
     return 0
 
 

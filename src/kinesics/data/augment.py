@@ -89,9 +89,7 @@ class AugmentConfig:
 
 
 def _out_of_range(name: str, value: object, accepted: str) -> UserError:
-    return UserError(
-        f"augment.{name} is {value!r}; expected {accepted}", hint=f"set augment.{name} to {accepted}"
-    )
+    return UserError(f"augment.{name} is {value!r}; expected {accepted}", hint=f"set augment.{name} to {accepted}")
 
 
 class Augment:
@@ -106,9 +104,7 @@ class Augment:
         UserError: `std` is not positive, or `mean` and `std` differ in length.
     """
 
-    def __init__(
-        self, config: AugmentConfig, mean: float | Sequence[float], std: float | Sequence[float]
-    ) -> None:
+    def __init__(self, config: AugmentConfig, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.config = config
         self._gain, self._offset, self._channels = _constants(mean, std)
         self._resamples = bool(config.rotate or config.scale or config.shift)
@@ -305,9 +301,7 @@ def _noise_bytes(count: int, generator: torch.Generator) -> Tensor:
 
 def _floats(pixels: Tensor) -> Tensor:
     """A float32 copy, channels_last in memory, down to the strides that grey images leave open."""
-    values = torch.empty(
-        pixels.shape, dtype=torch.float32, device=pixels.device, memory_format=torch.channels_last
-    )
+    values = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device, memory_format=torch.channels_last)
     return values.copy_(pixels)
 
 

@@ -104,9 +104,7 @@ def open_cache(
                 _build(target, manifest, size, channels)
                 found = _opened(target, manifest, size, channels)
     if found is None:
-        raise UserError(
-            f"the cache {target} can't be read back", hint="give another folder in KINESICS_CACHE"
-        )
+        raise UserError(f"the cache {target} can't be read back", hint="give another folder in KINESICS_CACHE")
     _judge(found, len(manifest), on_bad_image)
     return found
 
@@ -119,9 +117,7 @@ def cache_key(manifest: Manifest, size: int, channels: int) -> str:
     folders: dict[str, str] = {}
     for position, path in enumerate(_paths(manifest)):
         parent, name = os.path.split(path)
-        if (
-            parent not in folders
-        ):  # resolving each file on its own would cost a system call for every folder above it
+        if parent not in folders:  # resolving each file on its own would cost a system call for every folder above it
             folders[parent] = os.path.realpath(parent)
         try:
             information = os.stat(path)
@@ -184,9 +180,7 @@ def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
         more = [f"... and {len(cache.bad) - SHOWN} more"] if len(cache.bad) > SHOWN else []
         raise UserError(
             "\n  ".join([f"{count}:", *first, *more]),
-            hint="mend or remove them, or leave them out with --on-bad-image skip"
-            if len(cache.kept)
-            else None,
+            hint="mend or remove them, or leave them out with --on-bad-image skip" if len(cache.kept) else None,
         )
     log.warning("%s and are skipped", count)
 
@@ -223,9 +217,7 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
     )
 
 
-def _decoded(
-    manifest: Manifest, size: int, channels: int
-) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
+def _decoded(manifest: Manifest, size: int, channels: int) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
     """Blocks in order: the first row's position, (n, H, W, C) uint8, and reasons by their offset in the
     block."""
     paths, boxes = list(_paths(manifest)), manifest.boxes()

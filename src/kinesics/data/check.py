@@ -52,9 +52,7 @@ def _labels(manifest: Manifest) -> Iterator[Finding]:
     label = _column(manifest, "label")
     if not manifest.classes:
         if manifest.targets() is None and _column(manifest, "audio") is None:
-            yield finding(
-                "error", "nothing-to-learn", "there is no `label`, no `p_<class>` and no `target` column"
-            )
+            yield finding("error", "nothing-to-learn", "there is no `label`, no `p_<class>` and no `target` column")
         return
     if label is not None and manifest.p_values() is None and (blank := label == "").any():
         message = f"{count_of(int(blank.sum()), 'row')} without a label"
@@ -115,9 +113,7 @@ def _splits(manifest: Manifest) -> Iterator[Finding]:
             sides.setdefault(name, set()).add(side)
     crossing = [name for name, found in sides.items() if len(found) > 1]
     if crossing:
-        shown = examples(
-            [f"{name} ({', '.join(sorted(sides[name], key=SPLITS.index))})" for name in crossing]
-        )
+        shown = examples([f"{name} ({', '.join(sorted(sides[name], key=SPLITS.index))})" for name in crossing])
         message = f"{count_of(len(crossing), 'group')} in more than one split: {shown}"
         wanted = set(crossing)
         lines = manifest.lines[np.array([name in wanted for name in group])]
@@ -160,9 +156,7 @@ def _valence_arousal(manifest: Manifest) -> Iterator[Finding]:
             continue
         outside = np.flatnonzero(np.abs(values.astype(np.float64)) > 1)
         if len(outside):
-            message = (
-                f"{count_of(len(outside), 'row')} with {name} outside of [-1, 1], as {values[outside[0]]:g}"
-            )
+            message = f"{count_of(len(outside), 'row')} with {name} outside of [-1, 1], as {values[outside[0]]:g}"
             yield finding("error", "valence-arousal-range", message, manifest.lines[outside])
 
 

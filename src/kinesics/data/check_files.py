@@ -136,9 +136,7 @@ def _duplicates(manifest: Manifest, found: Duplicates) -> Iterator[Finding]:
         differing = [group for group in identical if len({name for name in label[group] if name}) > 1]
         if differing:
             shown = examples([_list(manifest, group, label) for group in differing])
-            message = (
-                f"{count_of(len(differing), 'group')} of identical images with different labels: {shown}"
-            )
+            message = f"{count_of(len(differing), 'group')} of identical images with different labels: {shown}"
             lines = manifest.lines[np.concatenate(differing)]
             yield finding("warning", "identical-different-labels", message, lines)
     # Of a near-identical group, only what is not already identical: one member for each picture and split.

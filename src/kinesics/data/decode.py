@@ -119,9 +119,7 @@ def crop(image: Image.Image, box: Sequence[float] | np.ndarray) -> Image.Image:
     left, top = round(x), round(y)
     right, bottom = max(round(x + width), left + 1), max(round(y + height), top + 1)
     if left >= image.width or top >= image.height or right <= 0 or bottom <= 0:
-        raise UnreadableImage(
-            _name(image), f"the box lies outside of the {image.width} x {image.height} image"
-        )
+        raise UnreadableImage(_name(image), f"the box lies outside of the {image.width} x {image.height} image")
     if (right - left) * (bottom - top) > MAX_PIXELS:
         raise UnreadableImage(_name(image), f"the box has {right - left} x {bottom - top} pixels")
     return image.crop((left, top, right, bottom))

@@ -177,9 +177,7 @@ def _components(links: np.ndarray, count: int) -> np.ndarray:
 
 def _groups(member_of: np.ndarray) -> np.ndarray:
     """Numbers 0, 1, ... for groups of two or more, by their first member; -1 for what is alone."""
-    _, first, inverse, sizes = np.unique(
-        member_of, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, inverse, sizes = np.unique(member_of, return_index=True, return_inverse=True, return_counts=True)
     number = np.full(len(sizes), -1, dtype=np.int64)
     several = np.flatnonzero(sizes > 1)
     number[several[np.argsort(first[several])]] = np.arange(len(several))

@@ -29,12 +29,8 @@ ALIASES = {
 
 ORDERS: dict[str, dict[int, str]] = {
     "fer2013": dict(enumerate(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"))),
-    "ferplus": dict(
-        enumerate(("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
-    ),
-    "rafdb": dict(
-        enumerate(("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), start=1)
-    ),
+    "ferplus": dict(enumerate(("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))),
+    "rafdb": dict(enumerate(("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), start=1)),
     "affectnet": dict(enumerate(VOCABULARY)),
     "sfew": dict(enumerate(("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"))),
 }

@@ -148,9 +148,7 @@ class Manifest:
         if len(set(chosen)) != len(chosen) or "" in chosen:
             raise UserError(f"classes must be different names, got {', '.join(map(repr, classes))}")
         if found and not set(chosen) & set(found):
-            raise UserError(
-                f"{self._name} has none of the classes {', '.join(chosen)}; it has {', '.join(found)}"
-            )
+            raise UserError(f"{self._name} has none of the classes {', '.join(chosen)}; it has {', '.join(found)}")
         absent = [name for name in chosen if name not in found]
         for name in absent:
             close = difflib.get_close_matches(name, set(found) - set(chosen), n=1)
@@ -187,9 +185,7 @@ class Manifest:
         if "label" not in self.table:
             return np.full(len(self), -1, dtype=np.int64)
         index = {name: position for position, name in enumerate(self.classes)}
-        return np.fromiter(
-            (index.get(name, -1) for name in self.table["label"]), dtype=np.int64, count=len(self)
-        )
+        return np.fromiter((index.get(name, -1) for name in self.table["label"]), dtype=np.int64, count=len(self))
 
     def distributions(self) -> np.ndarray | None:
         """(N, C) float32 in [0, 1], rows sum to 1 over `classes`, NaN in rows without one; None without `p_`

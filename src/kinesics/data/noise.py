@@ -34,13 +34,9 @@ def flip_labels(
     """
     clean = np.asarray(labels)
     if n_classes < 2:
-        raise UserError(
-            f"n_classes is {n_classes}; expected 2 or more, else there is no other class to flip to"
-        )
+        raise UserError(f"n_classes is {n_classes}; expected 2 or more, else there is no other class to flip to")
     if clean.ndim != 1 or (clean.size and not np.issubdtype(clean.dtype, np.integer)):
-        raise UserError(
-            f"labels have shape {clean.shape} and dtype {clean.dtype}; expected (N,) whole numbers"
-        )
+        raise UserError(f"labels have shape {clean.shape} and dtype {clean.dtype}; expected (N,) whole numbers")
     if clean.size and (clean.min() < 0 or clean.max() >= n_classes):
         raise UserError(
             f"labels go from {clean.min()} to {clean.max()}; expected 0 to {n_classes - 1}",

@@ -74,10 +74,7 @@ def read_table(
         _raise_first(faults, source)
         raise UserError(f"{source} has no rows below its header", hint="one row a sample is needed")
     table = pd.DataFrame(
-        {
-            name: pd.Series(np.concatenate(part), dtype=part[0].dtype)
-            for name, part in zip(names, parts, strict=True)
-        }
+        {name: pd.Series(np.concatenate(part), dtype=part[0].dtype) for name, part in zip(names, parts, strict=True)}
     )
     del parts
     line_numbers = np.concatenate(line_parts)
@@ -148,21 +145,15 @@ def _check_columns(names: list[str], source: Path) -> None:
         close = difflib.get_close_matches("path", [name.lower() for name in names], n=1, cutoff=0.5)
         raise UserError(
             f"{source}: no column `path`; its columns are: {', '.join(names)[:300]}",
-            hint=f"rename {close[0]!r} to path"
-            if close
-            else "name the column that holds the image files `path`",
+            hint=f"rename {close[0]!r} to path" if close else "name the column that holds the image files `path`",
         )
     if "p_" in names:
-        raise UserError(
-            f"{source}: line 1: column `p_` names no class", hint="name it p_<class>, as in p_happiness"
-        )
+        raise UserError(f"{source}: line 1: column `p_` names no class", hint="name it p_<class>, as in p_happiness")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f"{source}: line 1: two columns mean {repeated[0]}", hint="rename or remove one")
     if 0 < len(set(BOX) & set(names)) < len(BOX):
-        raise UserError(
-            f"{source}: line 1: a box needs all of {', '.join(BOX)}", hint="add the missing columns"
-        )
+        raise UserError(f"{source}: line 1: a box needs all of {', '.join(BOX)}", hint="add the missing columns")
 
 
 def _blocks(rows: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[list[int], list[list[str]]]]:
@@ -211,9 +202,7 @@ def _label(cell: str) -> str:
     return "" if cell.strip().lower() == "nan" else as_class(cell)
 
 
-def _check_values(
-    table: pd.DataFrame, lines: np.ndarray, faults: dict[tuple[str, str | None], list[int]]
-) -> None:
+def _check_values(table: pd.DataFrame, lines: np.ndarray, faults: dict[tuple[str, str | None], list[int]]) -> None:
     p = table[[name for name in table.columns if name.startswith("p_")]].to_numpy(dtype=np.float64)
     if p.shape[1]:
         missing = np.isnan(p)

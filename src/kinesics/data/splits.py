@@ -70,11 +70,7 @@ def _assign(
     if groups is None and labels is None:
         raise ValueError("labels or groups are needed to know how many samples there are")
     count = len(labels) if labels is not None else len(groups)  # type: ignore[arg-type]
-    _, classes = (
-        np.unique(np.asarray(labels), return_inverse=True)
-        if labels is not None
-        else (0, np.zeros(count, int))
-    )
+    _, classes = np.unique(np.asarray(labels), return_inverse=True) if labels is not None else (0, np.zeros(count, int))
     rng = np.random.default_rng(seed)
     if groups is not None:
         unit = _group_numbers(np.asarray(groups))

@@ -98,9 +98,7 @@ def csv_columns(path: Path, required: Sequence[str]) -> tuple[list[int], dict[st
         )
     read = list(rows)
     columns = zip(*(cells for _, cells in read), strict=True) if read else ([] for _ in header)
-    return [line for line, _ in read], {
-        name: list(column) for name, column in zip(header, columns, strict=True)
-    }
+    return [line for line, _ in read], {name: list(column) for name, column in zip(header, columns, strict=True)}
 
 
 def numbers(cells: Iterable[str]) -> tuple[np.ndarray, list[int]]:
@@ -190,7 +188,5 @@ def _checked_header(path: Path, names: list[str]) -> list[str]:
         )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise UserError(
-            f"{path}: line 1: column(s) named twice: {', '.join(repeated)}", hint="rename or remove one"
-        )
+        raise UserError(f"{path}: line 1: column(s) named twice: {', '.join(repeated)}", hint="rename or remove one")
     return names

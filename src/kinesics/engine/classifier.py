@@ -19,7 +19,7 @@ from kinesics.engine.evaluation import Evaluation, evaluate_classification
 from kinesics.engine.prediction import Emotion, Prediction
 from kinesics.engine.task import Batch, DataSpec, Task
 from kinesics.metrics.calibration import fit_temperature
-from kinesics.nn.backbones import BACKBONES, make_backbone
+from kinesics.nn.backbones import BACKBONES, STEMS, make_backbone
 
 if TYPE_CHECKING:
     from kinesics.engine.report import Section
@@ -31,6 +31,8 @@ class ClassifierConfig:
 
     backbone: str = "compact"
     """compact (1.2 M parameters, for CPUs), resnet18, resnet34 or resnet50."""
+    stem: str = "auto"
+    """First layers of a ResNet: small (3x3, 48 px), medium (7x7/2, 64 to 112 px), imagenet (torchvision's), or auto."""
     labels: str = "hard"
     """What is learned: "hard" single labels, or "votes": the `p_<class>` distributions (rows without one use the
     label)."""
@@ -39,6 +41,7 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         require(self.backbone in BACKBONES, "--task.backbone", self.backbone, ", ".join(BACKBONES))
+        require(self.stem in STEMS, "--task.stem", self.stem, ", ".join(STEMS))
         require(self.labels in ("hard", "votes"), "--task.labels", self.labels, "hard or votes")
         require(0 <= self.label_smoothing < 1, "--task.label_smoothing", self.label_smoothing, "in [0, 1)")
 
@@ -55,7 +58,7 @@ class Classifier(Task):
 
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__(config, spec, augment)
-        self.model = make_backbone(config.backbone, spec.n_classes, spec.channels, spec.size)
+        self.model = make_backbone(config.backbone, spec.n_classes, spec.channels, spec.size, config.stem)
         known = all(canonical(name) in CIRCUMPLEX for name in spec.classes)
         self._circumplex = circumplex_coordinates(spec.classes).astype(np.float64) if known else None
 

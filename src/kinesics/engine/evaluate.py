@@ -38,9 +38,7 @@ class Judgement:
     predictions: list[Prediction]
 
 
-def judge(
-    task: Task, data: str, split: str = "test", by: str | None = None, on_bad_image: str = "error"
-) -> Judgement:
+def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_bad_image: str = "error") -> Judgement:
     """Answer for one split of a manifest and compare with its columns.
 
     Args:
@@ -55,7 +53,9 @@ def judge(
     """
     spec = task.spec
     manifest = read_manifest(data, list(spec.classes) or None)
-    config = InputConfig(size=spec.size, channels=spec.channels, mean=spec.mean, std=spec.std, on_bad_image=on_bad_image)
+    config = InputConfig(
+        size=spec.size, channels=spec.channels, mean=spec.mean, std=spec.std, on_bad_image=on_bad_image
+    )
     splits = load_splits(manifest, config, seed=0, splits=(split,))
     samples = getattr(splits, split)
     assert samples is not None

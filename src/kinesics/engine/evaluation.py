@@ -50,9 +50,7 @@ class Evaluation:
         for name in ("probability", "distribution"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
-                raise ValueError(
-                    f"{name}: expected shape {shape} as label and classes have it, got {array.shape}"
-                )
+                raise ValueError(f"{name}: expected shape {shape} as label and classes have it, got {array.shape}")
         for name in ("names", "uncertainty"):
             value = getattr(self, name)
             if value is not None and len(value) != shape[0]:

@@ -117,7 +117,7 @@ def fit(
     precision = choose_precision(config, device)
     if len(train) < 2:
         raise UserError(f"{len(train)} training samples: at least 2 are needed")
-    task.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     task.attach(train)
     saved = latest_checkpoint(folder) if resume and folder else None
@@ -128,7 +128,7 @@ def fit(
     optimizers = task.optimizers(config)
     average = Average(task, config.ema)
     state = _State()
-    scaler = torch.amp.GradScaler(enabled=precision == torch.float16)  # type: ignore[attr-defined]
+    scaler = torch.amp.GradScaler(enabled=precision == torch.float16)
     if saved is not None:
         state = _restore(saved, task, optimizers, average, scaler)
         log.info("%s: resumed at epoch %d, step %d", name, state.epoch + 1, state.step)
@@ -288,7 +288,13 @@ def _finish_epoch(
         state.best_score, state.best_epoch, state.best = score, state.epoch, average.state()
     if _shown(name) and distributed.is_main():
         shown = {k: v for k, v in record.items() if k == "train/loss" or k in ("valid/accuracy", "valid/rmse")}
-        log.info("%s epoch %d/%d  %s", name, state.epoch + 1, config.epochs, "  ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        log.info(
+            "%s epoch %d/%d  %s",
+            name,
+            state.epoch + 1,
+            config.epochs,
+            "  ".join(f"{k} {v:.4f}" for k, v in shown.items()),
+        )
     state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
 
 
@@ -374,8 +380,15 @@ def _preparation(config: FitConfig, seed: int, folder: Path | None, resume: bool
     def sub_fit(part: str, task: Task, train: Samples, part_config: FitConfig) -> None:
         where = folder / "prepare" / part if folder is not None else None
         own_seed = step_seed(seed, 3, next(counter))
-        fit(task, train, None, part_config, seed=own_seed, folder=where, resume=resume, name=f"{name}: {part}" if name else "")
+        fit(
+            task,
+            train,
+            None,
+            part_config,
+            seed=own_seed,
+            folder=where,
+            resume=resume,
+            name=f"{name}: {part}" if name else "",
+        )
 
     return Preparation(sub_fit, config, seed, folder)
-
-

@@ -123,9 +123,7 @@ def _show(ax: Axes, image: NDArray[np.uint8]) -> None:
     ax.set_axis_off()
 
 
-def _distribution(
-    ax: Axes, predicted: NDArray[np.float64], true: NDArray[np.float64], classes: Sequence[str]
-) -> None:
+def _distribution(ax: Axes, predicted: NDArray[np.float64], true: NDArray[np.float64], classes: Sequence[str]) -> None:
     rows = np.arange(len(classes))
     known = not np.isnan(true).any()
     ax.barh(rows - (0.2 if known else 0), predicted, 0.38 if known else 0.66, color=light("blue"))

@@ -43,8 +43,8 @@ def load_splits(
 ) -> Splits:
     """Decode the wanted splits through the cache.
 
-    Where the manifest has no `valid` rows, `config.valid_fraction` of the training rows becomes it, stratified by label,
-    groups whole, by the seed.
+    Where the manifest has no `valid` rows, `config.valid_fraction` of the training rows becomes it, stratified by
+    label, groups whole, by the seed.
 
     Args:
         manifest: read with the classes of the run.
@@ -120,9 +120,7 @@ def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -
         return split
     part = samples.subset(train)
     group = part.extra.get("group")
-    assigned = split_by_group(
-        group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed
-    )
+    assigned = split_by_group(group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed)
     changed = split.copy()
     changed[train[assigned == "valid"]] = "valid"
     return changed

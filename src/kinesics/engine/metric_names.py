@@ -42,18 +42,14 @@ class MetricName:
 _KNOWN = {
     "n": MetricName("Samples", digits=0),
     "accuracy": MetricName("Accuracy", "share of right answers", +1, percent=True, digits=1),
-    "uar": MetricName(
-        "UAR", "unweighted average recall: every class counts the same", +1, percent=True, digits=1
-    ),
+    "uar": MetricName("UAR", "unweighted average recall: every class counts the same", +1, percent=True, digits=1),
     "war": MetricName("WAR", "weighted average recall, which is the accuracy", +1, percent=True, digits=1),
     "macro_f1": MetricName("Macro F1", "mean F1 of the classes", +1, percent=True, digits=1),
     "recall": MetricName("Recall", "share of a class that was found", +1, percent=True, digits=1),
     "precision": MetricName("Precision", "share of the answers that are right", +1, percent=True, digits=1),
     "f1": MetricName("F1", "harmonic mean of recall and precision", +1, percent=True, digits=1),
     "support": MetricName("Samples", digits=0),
-    "ece": MetricName(
-        "ECE", "calibration error: mean gap of confidence and accuracy", -1, percent=True, digits=1
-    ),
+    "ece": MetricName("ECE", "calibration error: mean gap of confidence and accuracy", -1, percent=True, digits=1),
     "nll": MetricName("NLL", "negative log-likelihood of the labels", -1, unit="nats"),
     "brier": MetricName("Brier", "squared distance to the labels", -1),
     "kl": MetricName("KL", "divergence from the true distributions", -1, unit="nats"),

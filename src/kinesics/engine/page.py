@@ -100,10 +100,7 @@ def table_html(
     """
     titles, units, formats, best = titles or {}, units or {}, formats or {}, best or {}
     names = [str(name) for name in table.columns]
-    right = [
-        n in formats or pd.api.types.is_numeric_dtype(table[c])
-        for n, c in zip(names, table.columns, strict=True)
-    ]
+    right = [n in formats or pd.api.types.is_numeric_dtype(table[c]) for n, c in zip(names, table.columns, strict=True)]
     head = "".join(
         f'<th scope="col"{_right(side)}>{escape(titles.get(name, name))}'
         + (f' <span class="unit">({escape(units[name])})</span>' if name in units else "")
@@ -285,6 +282,7 @@ thead th{border-bottom:1.5px solid var(--muted);vertical-align:bottom;font-weigh
 tbody th{font-weight:400;max-width:22rem;overflow-wrap:break-word}
 .number{text-align:right}
 td.number{white-space:nowrap}
+td:last-child:not(.number){min-width:13rem}
 .unit{color:var(--muted);font-weight:400}
 .facts td{overflow-wrap:anywhere}
 .facts th{color:var(--muted);white-space:nowrap}

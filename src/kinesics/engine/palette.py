@@ -12,7 +12,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "ink": ("#1b1f24", "#e8ebef"),
     "muted": ("#59626e", "#a3adb9"),
     "line": ("#d3d9e1", "#39404a"),
-    "accent": ("#062a70", "#64aef8"),
+    "accent": ("#082a72", "#64aef8"),
     "on-pale": ("#000001", "#fffffe"),
     "on-deep": ("#fefefe", "#010101"),
     "blue": ("#0072b2", "#56b4e9"),
@@ -28,7 +28,7 @@ darkened for light paper and lightened for dark so that each has a contrast of a
 SERIES = ("blue", "orange", "green", "purple", "yellow", "grey")
 """Names for lines and bars, in the order in which they are handed out."""
 
-DEEP = 0.66
+DEEP = 0.65
 """Share of accent over paper from which text is `on-deep`, below it `on-pale`: contrast is then 4.5 or more
 at every share, in light and in dark."""
 
@@ -48,7 +48,4 @@ def stylesheet() -> str:
     names = COLOURS.items()
     pale = "".join(f"--{name}:{value[0]};" for name, value in names)
     dark = "".join(f"--{name}:{value[1]};" for name, value in names)
-    return (
-        f":root{{color-scheme:light dark;{pale}}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-    )
+    return f":root{{color-scheme:light dark;{pale}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -67,9 +67,7 @@ class Emotion(Prediction):
         step = height / max(len(ranked), 1)
         for place, (name, share) in enumerate(ranked):
             top = place * step + 1
-            pen.rectangle(
-                (image.width + 90, top + 2, image.width + 90 + 90 * share, top + step - 3), fill="#0072b2"
-            )
+            pen.rectangle((image.width + 90, top + 2, image.width + 90 + 90 * share, top + step - 3), fill="#0072b2")
             pen.text((image.width + 6, top + step / 2 - 6), name, fill="black")
             pen.text((image.width + 184, top + step / 2 - 6), f"{share:.0%}", fill="black")
         return canvas

@@ -93,9 +93,7 @@ def run_report(
         if examples is not None and len(evaluation.label):
             sections += report_sections.examples(evaluation, examples)
     sections += [*extra, report_sections.all_metrics(metrics), report_sections.provenance(run_info)]
-    write_report(
-        path, _title(run_info), _headlines(metrics), sections, subtitle=_facts(run_info), footer=_FOOTER
-    )
+    write_report(path, _title(run_info), _headlines(metrics), sections, subtitle=_facts(run_info), footer=_FOOTER)
 
 
 def comparison_report(
@@ -127,9 +125,7 @@ def comparison_report(
     ]
     if histories := {run.name: run.history for run in runs if len(run.history)}:
         sections.append(_compared_training(histories))
-    judged = [
-        (r.name, r.evaluation) for r in runs if r.evaluation is not None and r.evaluation.labelled.any()
-    ]
+    judged = [(r.name, r.evaluation) for r in runs if r.evaluation is not None and r.evaluation.labelled.any()]
     if judged:
         pictures = []
         for name, evaluation in judged:
@@ -211,9 +207,7 @@ def _with_deviation(name: str, value: float, deviation: float) -> str:
 def _bars(values: pd.DataFrame, deviations: pd.DataFrame, name: str) -> Picture:
     metric = describe(name)
     told = ", ".join(f"{method} {metric.format(value)}" for method, value in values[name].items())
-    return Picture(
-        figures.comparison_bars(values[[name]], deviations[[name]]), f"Bars of {metric.title}: {told}."
-    )
+    return Picture(figures.comparison_bars(values[[name]], deviations[[name]]), f"Bars of {metric.title}: {told}.")
 
 
 def _compared_training(histories: Mapping[str, pd.DataFrame]) -> Section:

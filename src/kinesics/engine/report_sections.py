@@ -47,11 +47,7 @@ def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
             ends = "; ".join(f"{describe(name).title} {first_and_last(history, name)}" for name in columns)
             figure = figures.learning_curves(history, (panel,), selected_epoch)
             pictures.append(Picture(figure, f"Curves over {len(history)} epochs, first to last: {ends}."))
-    note = (
-        ""
-        if selected_epoch is None
-        else f"The dotted line marks epoch {selected_epoch}, the best on validation."
-    )
+    note = "" if selected_epoch is None else f"The dotted line marks epoch {selected_epoch}, the best on validation."
     return Section("Training", pictures, note)
 
 
@@ -70,9 +66,7 @@ def confusion(evaluation: Evaluation) -> Section:
     row, column = np.unravel_index(int(errors.argmax()), errors.shape)
     worst = ""
     if errors.any():
-        worst = (
-            f" Most frequent error: {classes[row]} taken for {classes[column]}, {errors[row, column]} times."
-        )
+        worst = f" Most frequent error: {classes[row]} taken for {classes[column]}, {errors[row, column]} times."
     alt = f"Confusion matrix of {counts.sum()} samples, {np.trace(counts)} on the diagonal.{worst}"
     counted = table_html(table, "Samples by true class (row) and predicted class (column)")
     return Section(
@@ -86,9 +80,7 @@ def reliability(evaluation: Evaluation, title: str, *, calibrated: bool) -> Pict
     """Reliability diagram before or after temperature scaling."""
     p, y = _judged(evaluation, calibrated)
     ece = calibration.expected_calibration_error(p, y)
-    figure = figures.reliability_diagram(
-        calibration.reliability_table(p, y), ece_before=ece, titles=(title, "")
-    )
+    figure = figures.reliability_diagram(calibration.reliability_table(p, y), ece_before=ece, titles=(title, ""))
     return Picture(figure, f"Reliability diagram, {title}: calibration error {describe('ece').format(ece)}.")
 
 
@@ -100,9 +92,7 @@ def calibrated(evaluation: Evaluation) -> Section:
     if scaled:
         t = evaluation.temperature
         parts.append(reliability(evaluation, f"After, T = {t:.2f}", calibrated=True))
-        note += (
-            f" The temperature T = {t:.3f} was fitted on validation data; answers shown below are after it."
-        )
+        note += f" The temperature T = {t:.3f} was fitted on validation data; answers shown below are after it."
     frame = pd.DataFrame()
     formats: dict[str, Callable[[Any], str]] = {"confidence": str}
     for when in ("before", "after") if scaled else ("before",):
@@ -132,9 +122,7 @@ def classes(evaluation: Evaluation) -> Section:
     names = ("support", "recall", "precision", "f1")
     frame = pd.DataFrame({"class": list(evaluation.classes), **{name: table[name] for name in names}})
     lowest = evaluation.classes[int(np.nanargmin(table["recall"]))]
-    alt = (
-        f"Recall, precision and F1 of {len(frame)} classes, as in the table beside; lowest recall: {lowest}."
-    )
+    alt = f"Recall, precision and F1 of {len(frame)} classes, as in the table beside; lowest recall: {lowest}."
     numbers = table_html(
         frame,
         "Recall, precision and F1 of each class",
@@ -156,9 +144,7 @@ def distances(metrics: Mapping[str, float]) -> Section:
             "What it is": [metric.meaning for metric in known],
         }
     )
-    content = table_html(
-        frame, "Means over the samples", formats={"Before scaling": str, "After scaling": str}
-    )
+    content = table_html(frame, "Means over the samples", formats={"Before scaling": str, "After scaling": str})
     note = "Predicted distributions against the true ones, as the manifest gives them (votes of raters, say)."
     return Section("Distance to the true distributions", content, note)
 
@@ -234,9 +220,7 @@ def _strip(evaluation: Evaluation, pixels: Pixels, by: str) -> Section:
     span = f"from certain ({u.min():.2f}) to uncertain ({u.max():.2f})"
     alt = f"{len(chosen)} images {span}: {', '.join(answers)}."
     picture = Picture(image_figures.uncertainty_strip(pixels(chosen), u, answers), alt)
-    note = (
-        f"Spread evenly over all samples from where the model is most certain to where it is least, by {by}."
-    )
+    note = f"Spread evenly over all samples from where the model is most certain to where it is least, by {by}."
     return Section("From certain to uncertain", picture, note)
 
 

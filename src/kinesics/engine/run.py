@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -53,7 +53,9 @@ class Run:
         if folder.name == "model.json":
             folder = folder.parent
         if not (folder / "model.json").is_file():
-            state = "it was never finished: go on with kinesics train --resume" if (folder / "run.json").is_file() else ""
+            state = (
+                "it was never finished: go on with kinesics train --resume" if (folder / "run.json").is_file() else ""
+            )
             raise UserError(
                 f"no trained model in {folder}: expected model.json and model.safetensors there",
                 hint=state or "give the run directory that kinesics train wrote",
@@ -113,12 +115,12 @@ class Run:
         )
 
 
-def load_model(run: Run, task_classes: Mapping[str, type[Task]] | Any, stem: str = "model") -> tuple[Task, str]:
+def load_model(run: Run, task_class_of: Callable[[str], type[Task]], stem: str = "model") -> tuple[Task, str]:
     """Rebuild a run's task with its weights, ready to predict.
 
     Args:
         run: a finished run.
-        task_classes: a function from system name to `Task` class.
+        task_class_of: from a system's name to its `Task` class.
         stem: "model" (the kept weights) or "model_last".
 
     Returns:
@@ -134,7 +136,7 @@ def load_model(run: Run, task_classes: Mapping[str, type[Task]] | Any, stem: str
                 f"{run.folder / stem}.json has format {content['format']}; this kinesics reads up to {FORMAT}",
                 hint="update kinesics",
             )
-        task_class = task_classes(content["system"])
+        task_class = task_class_of(content["system"])
         fields = {item.name for item in dataclasses.fields(task_class.config_class)}
         config = task_class.config_class(**{k: v for k, v in content["config"].items() if k in fields})
         spec = DataSpec(**{**content["spec"], "classes": tuple(content["spec"]["classes"]), "n_train": 0})

@@ -101,7 +101,9 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         content["seconds"] = round(time.time() - began, 1)
         content["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         run.write_json("run.json", content)
-        write_report(run, task, content, result.history, valid, test, precision=choose_precision(recipe.fit, task.device))
+        write_report(
+            run, task, content, result.history, valid, test, precision=choose_precision(recipe.fit, task.device)
+        )
         log.info("%s", folder)
     distributed.barrier()
     return run

@@ -38,7 +38,7 @@ def inline_svg(figure: Figure, prefix: str, alt: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag == f"{_SVG}metadata":
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
@@ -46,6 +46,8 @@ def inline_svg(figure: Figure, prefix: str, alt: str) -> str:
     width, height = (size * PIXELS_PER_INCH for size in figure.get_size_inches())
     del root.attrib["version"]
     root.attrib |= {"width": f"{width:.0f}", "height": f"{height:.0f}", "role": "img"}
+    # What the style sheet of the drawing said, which inside a page would hold for the whole of it.
+    root.attrib["style"] = "stroke-linejoin:round;stroke-linecap:butt"
     root.attrib["aria-label"] = "".join(c if c.isprintable() else " " for c in alt)
     return ElementTree.tostring(root, encoding="unicode")
 

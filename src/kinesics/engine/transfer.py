@@ -39,11 +39,11 @@ def start_from(task: Task, source: str) -> None:
     """
     state, classes = _read(source)
     own = {name: tensor for name, tensor in state.items() if name.startswith("model.")}
-    model = task.model
+    model = task.get_submodule("model")
     target = task.spec.classes
     stripped = {name.removeprefix("model."): tensor for name, tensor in own.items()} or state
     report = fit_state(model, stripped, classes_from=classes, classes_to=target if classes else None)
-    log.info("--weights %s: %s", source, report)
+    log.info("--weights %s: %s", source, report.summary())
     rest = {name: tensor for name, tensor in state.items() if name not in own} if own else {}
     shared = task.shared_state()
     matching = {n: t for n, t in rest.items() if n in shared and shared[n].shape == t.shape}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from kinesics.systems import get_system
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    ImageLike = Union[str, os.PathLike[str], np.ndarray, Image]
+    ImageLike = str | os.PathLike[str] | np.ndarray | Image
 
 
 class Predictor:
@@ -56,7 +56,11 @@ class Predictor:
         Raises:
             UserError: an image can't be read or has another form.
         """
-        many = [images] if isinstance(images, str | os.PathLike | np.ndarray) or not isinstance(images, Sequence) else images
+        many = (
+            [images]
+            if isinstance(images, str | os.PathLike | np.ndarray) or not isinstance(images, Sequence)
+            else images
+        )
         found: list[Prediction] = []
         for start in range(0, len(many), batch_size):
             part = many[start : start + batch_size]

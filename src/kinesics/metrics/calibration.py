@@ -194,9 +194,7 @@ def _centred(log_probability: Float) -> Float:
     if not np.isfinite(largest).all():
         row = int(np.flatnonzero(~np.isfinite(largest[:, 0]))[0])
         got = log_probability[row].tolist()
-        raise ValueError(
-            f"log_probability: expected rows with a finite largest value, got {got} in row {row}"
-        )
+        raise ValueError(f"log_probability: expected rows with a finite largest value, got {got} in row {row}")
     return np.maximum(log_probability - largest, LOG_FLOOR)
 
 

@@ -67,9 +67,7 @@ def labels(value: ArrayLike, n: int | None, n_classes: int, name: str = "label")
     outside = np.flatnonzero((vector < 0) | (vector >= n_classes))
     if len(outside):
         first = int(outside[0])
-        raise ValueError(
-            f"{name}: expected classes 0..{n_classes - 1}, got {vector[first]} at position {first}"
-        )
+        raise ValueError(f"{name}: expected classes 0..{n_classes - 1}, got {vector[first]} at position {first}")
     return vector.astype(np.int64)
 
 

@@ -1,38 +1,44 @@
-"""The one flat table of backbones: every one has forward_features(x) -> (B, num_features) and a linear `fc`."""
+"""The one flat table of backbones: every one has forward_features(x) -> (B, feature_size) and a linear `fc`."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from kinesics.errors import UserError
 from kinesics.nn.compact import CompactNet
-from kinesics.nn.resnet import resnet
+from kinesics.nn.resnet import Stem, resnet
 
+STEMS = ("auto", "small", "medium", "imagenet")
 BACKBONES = ("compact", "resnet18", "resnet34", "resnet50")
 
 
-def make_backbone(name: str, num_classes: int, in_channels: int, size: int) -> Any:
+def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem: str = "auto") -> Any:
     """Build a backbone by name.
 
-    ResNets take the stem that fits the input: "small" under 80 px, "medium" under 160 px, torchvision's own beyond.
+    With stem "auto" a ResNet takes the one that fits the input: "small" under 64 px, "medium" under 96 px,
+    torchvision's own ("imagenet") beyond, as published recipes for 112 px do.
 
     Args:
         name: one of `BACKBONES`.
         num_classes: outputs of the classifier `fc`.
         in_channels: 1 or 3.
         size: side of the input in pixels.
+        stem: one of `STEMS`; of no effect on the compact net.
 
     Raises:
-        UserError: unknown name; the message lists the closest ones.
+        UserError: unknown name or stem; the message lists the closest ones.
     """
     if name == "compact":
         return CompactNet(num_classes, in_channels)
     if name in BACKBONES:
-        stem = "small" if size < 80 else "medium" if size < 160 else "imagenet"
-        return resnet(int(name.removeprefix("resnet")), num_classes, in_channels, stem)
+        if stem not in STEMS:
+            raise UserError(f"--task.stem must be {' or '.join(STEMS)}; got {stem!r}")
+        fitting = "small" if size < 64 else "medium" if size < 96 else "imagenet"
+        chosen = cast(Stem, fitting if stem == "auto" else stem)
+        return resnet(int(name.removeprefix("resnet")), num_classes, in_channels, chosen)
     close = difflib.get_close_matches(str(name), BACKBONES, n=3)
     raise UserError(
         f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}",

@@ -50,14 +50,14 @@ class CompactNet(nn.Module):
         self.layer2 = nn.Sequential(Block(width, 2 * width, 2))
         self.layer3 = nn.Sequential(Block(2 * width, 4 * width, 2))
         self.layer4 = nn.Sequential(Block(4 * width, 8 * width, 2))
-        self.num_features = 8 * width
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.feature_size = 8 * width
+        self.fc = nn.Linear(self.feature_size, num_classes) if num_classes else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) normalised pixels -> (B, num_features) pooled features."""
+        """(B, in_channels, H, W) normalised pixels -> (B, feature_size) pooled features."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)

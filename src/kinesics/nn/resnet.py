@@ -80,9 +80,7 @@ class ResNet(nn.Module):
         feature_size: D, the length of a feature vector: 512, or 2048 for ResNet-50.
     """
 
-    def __init__(
-        self, depth: int, num_classes: int, in_channels: int, stem: Stem, zero_init_residual: bool
-    ) -> None:
+    def __init__(self, depth: int, num_classes: int, in_channels: int, stem: Stem, zero_init_residual: bool) -> None:
         super().__init__()
         block = Bottleneck if depth >= 50 else BasicBlock
         if stem == "small":
@@ -140,9 +138,7 @@ def _downsample(channels_in: int, channels_out: int, stride: int) -> nn.Sequenti
     """The projection of the shortcut where shapes differ (option B of the paper)."""
     if stride == 1 and channels_in == channels_out:
         return None
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
-    )
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
 
 
 def resnet(

@@ -129,9 +129,7 @@ def write_state(
     Raises:
         UserError: as `kinesics.files.atomic_write`.
     """
-    tensors = {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()
-    }
+    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     data = safetensors.torch.save(tensors, {"format": "pt", **(metadata or {}), **OWN_MARK})
     with atomic_write(path) as stream:
         stream.write(_with_sorted_metadata(data))
@@ -274,12 +272,9 @@ def _unwrapped(content: Any, file: Path) -> dict[str, Tensor]:
     tensors = {k: v.detach() for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if tensors:
         return tensors
-    found = (
-        f"the keys {_first(map(str, content))}" if isinstance(content, Mapping) else type(content).__name__
-    )
+    found = f"the keys {_first(map(str, content))}" if isinstance(content, Mapping) else type(content).__name__
     raise UserError(
-        f"{file} has no tensors by name: found {found}; expected a state dict, or one under "
-        + ", ".join(NESTS),
+        f"{file} has no tensors by name: found {found}; expected a state dict, or one under " + ", ".join(NESTS),
         hint="save model.state_dict()",
     )
 

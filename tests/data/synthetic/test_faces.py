@@ -151,10 +151,7 @@ def test_ambiguity_is_the_normalised_entropy(faces: FaceSet) -> None:
 def test_valence_and_arousal_follow_the_circumplex(faces: FaceSet) -> None:
     for k in range(50):
         for axis in (0, 1):
-            mean = sum(
-                p * CIRCUMPLEX[name][axis]
-                for p, name in zip(faces.distribution[k], faces.classes, strict=True)
-            )
+            mean = sum(p * CIRCUMPLEX[name][axis] for p, name in zip(faces.distribution[k], faces.classes, strict=True))
             expected = float(faces.intensity[k]) * mean + float(faces.person_offset[k, axis])
             assert faces.valence_arousal[k, axis] == pytest.approx(max(-1.0, min(1.0, expected)), abs=1e-5)
     assert len(np.unique(faces.person_offset[:, 0])) == 600 / 8
@@ -215,18 +212,14 @@ def test_action_units_are_linear_in_mixture_and_intensity() -> None:
     mixture = rng.dirichlet(np.ones(8), size=5)
     units = action_units(mixture, 0.7, variant=0.25)
     for row, shares in zip(units, mixture, strict=True):
-        expected = sum(
-            0.7 * p * (0.75 * PROTOTYPES[k, 0] + 0.25 * PROTOTYPES[k, 1]) for k, p in enumerate(shares)
-        )
+        expected = sum(0.7 * p * (0.75 * PROTOTYPES[k, 0] + 0.25 * PROTOTYPES[k, 1]) for k, p in enumerate(shares))
         np.testing.assert_allclose(row, expected, atol=1e-12)
 
 
 def test_happiness_raises_and_sadness_lowers_the_corners_of_the_drawn_mouth() -> None:
     intensity = np.linspace(0.0, 1.0, 5)
     for emotion, sign in (("happiness", 1.0), ("sadness", -1.0)):
-        pictures = grey(
-            FaceParameters(pure(emotion), intensity=intensity, variant=1.0, person=Person(age=0.0))
-        )
+        pictures = grey(FaceParameters(pure(emotion), intensity=intensity, variant=1.0, person=Person(age=0.0)))
         bend = [
             row_of_dark(p, centred(0.0), 0.6, 0.85)
             - 0.5 * sum(row_of_dark(p, centred(side * 0.19), 0.6, 0.85) for side in (-1, 1))
@@ -244,8 +237,7 @@ def test_contempt_raises_one_corner_only() -> None:
             FaceParameters(pure("contempt"), intensity=np.array([0.0, 1.0]), mirrored=mirrored, person=person)
         )
         left, right = (
-            row_of_dark(rest, centred(x), 0.6, 0.85) - row_of_dark(smirk, centred(x), 0.6, 0.85)
-            for x in (-0.2, 0.2)
+            row_of_dark(rest, centred(x), 0.6, 0.85) - row_of_dark(smirk, centred(x), 0.6, 0.85) for x in (-0.2, 0.2)
         )
         raised, still = (left, right) if mirrored else (right, left)
         assert raised > 0.015 * SIZE
@@ -315,9 +307,7 @@ def test_light_comes_from_where_it_says() -> None:
     for azimuth, elevation in ((70.0, 0.0), (-70.0, 0.0), (0.0, 60.0), (0.0, -60.0)):
         lit = grey(dataclasses.replace(base, light_azimuth=azimuth, light_elevation=elevation))[0] / flat
         to_the_right = (lit * ramp[None])[face].mean()
-        downwards = (lit * ramp[:, None])[face].mean() - ramp[:, None].repeat(SIZE, 1)[face].mean() * lit[
-            face
-        ].mean()
+        downwards = (lit * ramp[:, None])[face].mean() - ramp[:, None].repeat(SIZE, 1)[face].mean() * lit[face].mean()
         if azimuth:
             assert to_the_right * azimuth > 1.0, (azimuth, to_the_right)
         else:

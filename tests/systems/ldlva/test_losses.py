@@ -62,9 +62,7 @@ def test_released_classification_loss_and_gradients(golden, kind):
     loss = losses.classification_loss_release(released_target(g, 1 - certainty(g)), g["preds"])
     assert loss.item() == pytest.approx(float(golden[f"{kind}_CE"]), abs=tolerance)
     gradient = torch.autograd.grad(loss, [g["preds"], g["calib_scores"], g["preds_aux"], g["lamb_hat"]])
-    for mine, name in zip(
-        gradient, ("dpreds", "dcalib", "dpreds_aux_if_not_detached", "dlamb_hat"), strict=True
-    ):
+    for mine, name in zip(gradient, ("dpreds", "dcalib", "dpreds_aux_if_not_detached", "dlamb_hat"), strict=True):
         np.testing.assert_allclose(mine.numpy(), golden[f"{kind}_dCE_{name}"], rtol=0, atol=10 * tolerance)
     with torch.no_grad():
         weighted = losses.classification_loss_release(

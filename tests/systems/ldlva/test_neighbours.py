@@ -71,9 +71,7 @@ def test_out_of_fold_never_shows_a_sample_to_its_own_teacher(monkeypatch):
 
     monkeypatch.setattr(neighbours, "predict_all", predict)
     preparation = Preparation(fit, FitConfig(epochs=1, device="cpu"), seed=0, folder=None)
-    found = neighbours.out_of_fold(
-        LDLVAConfig(teacher_folds=4), samples, lambda: torch.nn.Linear(1, 1), preparation
-    )
+    found = neighbours.out_of_fold(LDLVAConfig(teacher_folds=4), samples, lambda: torch.nn.Linear(1, 1), preparation)
     assert found.shape == (40, 2) and np.allclose(found, [0.7, 0.3])
     assert len(seen_by) == 4
     assert all(not (seen & answered) for seen, answered in zip(seen_by, asked, strict=True))
@@ -88,9 +86,7 @@ def test_auto_takes_complete_columns_and_nothing_less():
     assert place.source == "columns" and np.allclose(place.position, position)
     position[3] = np.nan
     with pytest.raises(UserError, match="1 rows have none"):
-        neighbours.locate(
-            LDLVAConfig(source="columns"), samples.with_columns(valence_arousal=position), None, nothing
-        )
+        neighbours.locate(LDLVAConfig(source="columns"), samples.with_columns(valence_arousal=position), None, nothing)
 
 
 def test_votes_source_keeps_the_judging_half_apart():

@@ -78,16 +78,12 @@ def convert(
     unknown = [name for name in options if name not in options_of(layout)]
     if unknown:
         flags = ", ".join("--" + name.replace("_", "-") for name in options_of(layout)) or "none"
-        raise UserError(
-            f"layout {layout} has no option --{unknown[0].replace('_', '-')}", hint=f"its options: {flags}"
-        )
+        raise UserError(f"layout {layout} has no option --{unknown[0].replace('_', '-')}", hint=f"its options: {flags}")
     if not 0 <= valid_fraction < 1:
         raise UserError(f"--valid-fraction is {valid_fraction}; it must be at least 0 and below 1")
     origin, target = Path(source), Path(out)
     if target.suffix.lower() not in (".csv", ".parquet", ".pq"):
-        raise UserError(
-            f"{target}: a manifest is written as .csv or .parquet", hint=f"{target.stem or 'out'}.csv"
-        )
+        raise UserError(f"{target}: a manifest is written as .csv or .parquet", hint=f"{target.stem or 'out'}.csv")
     if not origin.exists():
         raise UserError(f"there is no {origin}", hint=f"give the {layout} data's folder or file")
     try:

@@ -116,9 +116,7 @@ def _names(source: Path, order: str, lines: list[int], cells: list[str]) -> list
     ]
     if bad:
         known = ", ".join(f"{number} {name}" for number, name in ORDERS[order].items())
-        raise UserError(
-            f"{source}: {at_lines(bad)}: not a class number of {order}", hint=f"its classes: {known}"
-        )
+        raise UserError(f"{source}: {at_lines(bad)}: not a class number of {order}", hint=f"its classes: {known}")
     return ["" if number is None else number_to_name(order, number) for number in numbers]
 
 

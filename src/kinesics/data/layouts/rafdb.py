@@ -64,9 +64,7 @@ def rafdb(source: Path, out: Path, *, images: str = "auto") -> Rows:
         )
     if missing:
         shown = "\n  ".join(missing[:SHOWN])
-        raise UserError(
-            f"{len(missing)} images of {listing} are not there:\n  {shown}", hint=f"a right tree: {TREE}"
-        )
+        raise UserError(f"{len(missing)} images of {listing} are not there:\n  {shown}", hint=f"a right tree: {TREE}")
     return rows
 
 

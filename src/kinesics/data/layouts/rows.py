@@ -41,9 +41,7 @@ class Rows:
 def wrong_tree(layout: str, looked_for: Sequence[Path], tree: str) -> UserError:
     """The complaint that a layout's files are not where they should be."""
     places = " nor ".join(str(path) for path in looked_for)
-    return UserError(
-        f"layout {layout}: there is no {places}", hint=f"a right tree: {tree}".replace("\n", "\n    ")
-    )
+    return UserError(f"layout {layout}: there is no {places}", hint=f"a right tree: {tree}".replace("\n", "\n    "))
 
 
 def first_there(layout: str, candidates: Sequence[Path], tree: str) -> Path:

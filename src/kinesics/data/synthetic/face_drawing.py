@@ -125,9 +125,7 @@ def _turn(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(radians).astype(np.float32), np.sin(radians).astype(np.float32)
 
 
-def _background(
-    canvas: Canvas, head: _Head, camera: SimpleNamespace, who: SimpleNamespace, tones: Tones
-) -> None:
+def _background(canvas: Canvas, head: _Head, camera: SimpleNamespace, who: SimpleNamespace, tones: Tones) -> None:
     """Wall, the hair behind the head, neck, shoulders, ears."""
     x, y, pixel = head.flat_x, head.flat_y, head.pixel
     wall = camera.background[:, 0] * np.array([0.95, 1.0, 1.05], dtype=np.float32)
@@ -200,7 +198,5 @@ def _noise(canvas: Canvas, parameters: FaceParameters) -> None:
     """Gaussian grey noise, the same on all channels, from each face's own seed."""
     for k, (sigma, seed) in enumerate(zip(parameters.noise, parameters.noise_seed, strict=True)):
         if sigma > 0.0:
-            noise = np.random.default_rng(int(seed)).standard_normal(
-                canvas.planes.shape[2:], dtype=np.float32
-            )
+            noise = np.random.default_rng(int(seed)).standard_normal(canvas.planes.shape[2:], dtype=np.float32)
             canvas.planes[:, k] += np.float32(sigma) * noise

@@ -17,12 +17,8 @@ from kinesics.data.synthetic.rasterize import Canvas, Length, box, coverage, ell
 FAR = np.float32(9.0)
 """Where the coordinates are put of pixels that don't see the front of the head: far from every feature."""
 
-_SKIN = np.array(
-    [[0.96, 0.82, 0.72], [0.90, 0.70, 0.56], [0.74, 0.53, 0.39], [0.52, 0.35, 0.25], [0.40, 0.27, 0.20]]
-)
-_HAIR = np.array(
-    [[0.06, 0.05, 0.05], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.72, 0.56, 0.33], [0.80, 0.79, 0.77]]
-)
+_SKIN = np.array([[0.96, 0.82, 0.72], [0.90, 0.70, 0.56], [0.74, 0.53, 0.39], [0.52, 0.35, 0.25], [0.40, 0.27, 0.20]])
+_HAIR = np.array([[0.06, 0.05, 0.05], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.72, 0.56, 0.33], [0.80, 0.79, 0.77]])
 _IRIS = np.array([[0.16, 0.10, 0.06], [0.35, 0.26, 0.15], [0.36, 0.46, 0.50]])
 _SCLERA = np.array([0.93, 0.92, 0.90])
 _TEETH = np.array([0.93, 0.91, 0.86])

@@ -118,8 +118,7 @@ class FaceParameters:
             if f.name not in _NESTED
         }
         person = {
-            f.name: np.broadcast_to(getattr(self.person, f.name), (n,))[start:stop]
-            for f in dataclasses.fields(Person)
+            f.name: np.broadcast_to(getattr(self.person, f.name), (n,))[start:stop] for f in dataclasses.fields(Person)
         }
         mixture = np.broadcast_to(self.mixture, (n, np.shape(self.mixture)[-1]))[start:stop]
         deviation = np.broadcast_to(self.deviation, (n, len(ACTION_UNITS)))[start:stop]

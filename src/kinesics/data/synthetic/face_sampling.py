@@ -65,10 +65,7 @@ def sample_people(numbers: np.ndarray, seed: int, person_noise: float = 0.0) -> 
         with standard deviation `person_noise`.
     """
     uniform, normal = _lots(numbers, seed, _PERSON_STREAM, len(_PERSON_RANGES), 2)
-    traits = {
-        name: low + (high - low) * uniform[:, k]
-        for k, (name, (low, high)) in enumerate(_PERSON_RANGES.items())
-    }
+    traits = {name: low + (high - low) * uniform[:, k] for k, (name, (low, high)) in enumerate(_PERSON_RANGES.items())}
     # dark hair goes with dark skin more often than not
     traits["hair"] = traits["hair"] * (1.0 - 0.7 * traits["skin"])
     traits["beard"] = np.maximum(traits["beard"], 0.0)
@@ -197,9 +194,7 @@ def _mixtures(uniform: np.ndarray, classes: Sequence[str], ambiguity: float) -> 
     return mixture
 
 
-def _lots(
-    numbers: np.ndarray, seed: int, stream: int, uniforms: int, normals: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _lots(numbers: np.ndarray, seed: int, stream: int, uniforms: int, normals: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, uniforms) in [0, 1) and (N, normals) standard normal, each row from its number's own generator."""
     uniform = np.empty((len(numbers), uniforms))
     normal = np.empty((len(numbers), normals))

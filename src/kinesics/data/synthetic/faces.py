@@ -147,18 +147,12 @@ def draw_faces(
     """
     _check_size(size, channels)
     columns = class_columns(classes)
-    _check_counts(
-        {"n": (n, 1), "seed": (seed, 0), "faces_per_person": (faces_per_person, 1), "start": (start, 0)}
-    )
+    _check_counts({"n": (n, 1), "seed": (seed, 0), "faces_per_person": (faces_per_person, 1), "start": (start, 0)})
     _check_shares({"ambiguity": ambiguity, "occlusion": occlusion, "light": light, "noise": noise})
     if not 0.0 <= intensity[0] <= intensity[1] <= 1.0:
-        raise UserError(
-            f"intensity is {intensity}; expected (lowest, highest) with 0 <= lowest <= highest <= 1"
-        )
+        raise UserError(f"intensity is {intensity}; expected (lowest, highest) with 0 <= lowest <= highest <= 1")
     if not 0.0 <= pose <= 24.0:
-        raise UserError(
-            f"pose is {pose}; expected 0 to 24 degrees", hint="faces turned beyond 60 are not drawn"
-        )
+        raise UserError(f"pose is {pose}; expected 0 to 24 degrees", hint="faces turned beyond 60 are not drawn")
     if not 0.0 <= person_noise <= 1.0:
         raise UserError(f"person_noise is {person_noise}; expected 0 to 1")
     sampled = sample_faces(
@@ -239,9 +233,7 @@ def _write_images(folder: Path, paths: Sequence[str], images: np.ndarray) -> Non
         for name in {Path(path).parent for path in paths}:
             (folder / name).mkdir(parents=True, exist_ok=True)
         for path, image in zip(paths, images, strict=True):
-            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
-                folder / path, compress_level=1
-            )
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / path, compress_level=1)
     except OSError as error:
         raise UserError(
             f"can't write the drawn faces to {folder}: {error.strerror or error}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kinesics.engine.config import require
-from kinesics.nn.backbones import BACKBONES
+from kinesics.nn.backbones import BACKBONES, STEMS
 
 
 @dataclass
@@ -15,6 +15,9 @@ class LDLVAConfig:
 
     backbone: str = "compact"
     """compact (1.2 M parameters, for CPUs), resnet18, resnet34 or resnet50."""
+
+    stem: str = "auto"
+    """First layers of a ResNet: small (3x3, 48 px), medium (7x7/2, 64 to 112 px), imagenet (torchvision's), or auto."""
 
     # neighbours
     neighbours: str = "bank"
@@ -29,8 +32,8 @@ class LDLVAConfig:
     """Where valence-arousal comes from: "columns" of the manifest, "teacher" (out-of-fold predictions projected on the
     circumplex), "votes" (one half of each sample's votes, likewise), or auto: columns if complete, else teacher."""
     similarity: str = "gaussian"
-    """Local similarity: "gaussian" exp(-||a_i - a_k||^2 / delta^2) (the text) or "laplace" exp(-||a_i - a_k||_1 / delta)
-    (the released code, delta 0.5)."""
+    """Local similarity: "gaussian" exp(-||a_i - a_k||^2 / delta^2) (the text) or "laplace"
+    exp(-||a_i - a_k||_1 / delta) (the released code, delta 0.5)."""
     delta: float = 0.3
     """Width of the local similarity in valence-arousal units."""
 
@@ -85,6 +88,7 @@ class LDLVAConfig:
 
     def __post_init__(self) -> None:
         require(self.backbone in BACKBONES, "--task.backbone", self.backbone, ", ".join(BACKBONES))
+        require(self.stem in STEMS, "--task.stem", self.stem, ", ".join(STEMS))
         for name, accepted in _CHOICES.items():
             value = getattr(self, name)
             require(value in accepted, f"--task.{name}", value, " or ".join(accepted))
@@ -96,7 +100,9 @@ class LDLVAConfig:
         require(bool(widths) and min(widths) > 0, "--task.calibration_hidden", widths, "one or more widths above 0")
         require(0 < self.uncertainty_init < 1, "--task.uncertainty_init", self.uncertainty_init, "in (0, 1)")
         require(self.uncertainty_lr >= 0, "--task.uncertainty_lr", self.uncertainty_lr, "at least 0")
-        require(0 <= self.uncertainty_momentum < 1, "--task.uncertainty_momentum", self.uncertainty_momentum, "in [0, 1)")
+        require(
+            0 <= self.uncertainty_momentum < 1, "--task.uncertainty_momentum", self.uncertainty_momentum, "in [0, 1)"
+        )
         require(0 <= self.bank_momentum < 1, "--task.bank_momentum", self.bank_momentum, "in [0, 1)")
         require(self.bank_hold >= 0, "--task.bank_hold", self.bank_hold, "at least 0")
         require(self.warmup >= 0, "--task.warmup", self.warmup, "at least 0")

@@ -73,9 +73,7 @@ def classification_loss(target_BC: Tensor, log_probability_BC: Tensor, reduction
     return _reduce(-(target_BC * log_probability_BC).sum(1), reduction)
 
 
-def classification_loss_release(
-    target_BC: Tensor, probability_BC: Tensor, weight_B: Tensor | None = None
-) -> Tensor:
+def classification_loss_release(target_BC: Tensor, probability_BC: Tensor, weight_B: Tensor | None = None) -> Tensor:
     """mean_i w_i sum_j -d_j log(f_j + 1e-10), the released code's form on probabilities.
 
     Args:
@@ -86,9 +84,7 @@ def classification_loss_release(
     return (loss if weight_B is None else loss * weight_B).mean()
 
 
-def intra_class_loss(
-    feature_BV: Tensor, centre_BV: Tensor, uncertainty_B: Tensor, reduction: str = "mean"
-) -> Tensor:
+def intra_class_loss(feature_BV: Tensor, centre_BV: Tensor, uncertainty_B: Tensor, reduction: str = "mean") -> Tensor:
     """First term of L_D: 1/2 sum_i (1 - lambda_i) ||v_i - mu_{y_i}||^2, or its mean over i.
 
     Args:

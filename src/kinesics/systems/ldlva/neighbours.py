@@ -144,7 +144,7 @@ def out_of_fold(
 
 def teacher_classifier(config: LDLVAConfig, spec: DataSpec, task: Classifier) -> Classifier:
     """A fresh plain classifier of the same backbone and augmentation as `task`."""
-    teacher = Classifier(ClassifierConfig(backbone=config.backbone), spec)
+    teacher = Classifier(ClassifierConfig(backbone=config.backbone, stem=config.stem), spec)
     teacher._augment = task._augment
     return teacher
 

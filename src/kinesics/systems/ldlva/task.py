@@ -44,7 +44,7 @@ class LDLVA(Classifier):
 
     def __init__(self, config: LDLVAConfig, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__(config, spec, augment)
-        features, n = self.model.num_features, spec.n_train
+        features, n = self.model.feature_size, spec.n_train
         self.calibrate_pairs = Calibration(
             features, config.calibration_hidden, config.calibration_norm, config.calibration_floor
         )
@@ -68,9 +68,7 @@ class LDLVA(Classifier):
 
     def prepare(self, data: Samples, preparation: Preparation) -> None:
         """Place the samples in valence-arousal space, find their neighbours and fill the first bank."""
-        place = locate(
-            self.config, data, lambda: teacher_classifier(self.config, self.spec, self), preparation
-        )
+        place = locate(self.config, data, lambda: teacher_classifier(self.config, self.spec, self), preparation)
         position = torch.from_numpy(place.position)
         index = torch.from_numpy(nearest(place.position, self.config.k))
         similarity = (
@@ -176,7 +174,9 @@ class LDLVA(Classifier):
         if config.centres == "trained":
             return intra + losses.centre_repulsion(centre)
         everyones = distributed.gather_rows(label, feature.detach(), uncertainty.detach())
-        moved = losses.move_centres_release(self.centres.detach(), everyones[1], everyones[0], everyones[2], config.centre_lr)
+        moved = losses.move_centres_release(
+            self.centres.detach(), everyones[1], everyones[0], everyones[2], config.centre_lr
+        )
         # The backward pass keeps differences to the centres, not the centres, so they can be written at once.
         self.centres.detach().copy_(moved)
         return intra
