@@ -26,7 +26,8 @@ from kinesics.data.samples import Samples
 from kinesics.engine.average import Average
 from kinesics.engine.config import FitConfig
 from kinesics.engine.device import choose_precision
-from kinesics.engine.fit import _Finite, _State, _step
+from kinesics.engine.fit import _Finite, _step
+from kinesics.engine.resume import Progress
 from kinesics.engine.task import DataSpec, Task
 from kinesics.systems import get_system
 from kinesics.systems.ldlva.neighbours import nearest
@@ -58,7 +59,7 @@ class Stepper:
         self.config = FitConfig(batch_size=batch, precision=precision, device="cpu")
         self.optimizers = self.task.optimizers(self.config)
         self.average = Average(self.task, 0.995)
-        self.samples, self.state, self.guard = samples, _State(), _Finite(samples, 0)
+        self.samples, self.state, self.guard = samples, Progress(), _Finite(samples, 0)
         self.precision = choose_precision(self.config, torch.device("cpu"))
         self.rng = np.random.default_rng(1)
         self.task.train()

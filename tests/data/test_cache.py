@@ -229,7 +229,8 @@ from kinesics.data.manifest import read
 
 def slow(*values):
     time.sleep(float(sys.argv[3]))
-    print("decoded", flush=True)
+    sys.stdout.write("decoded\\n")  # in one piece, as several threads write
+    sys.stdout.flush()
     return decode.load_image(*values)
 
 cache.load_image = slow

@@ -25,7 +25,8 @@ def _picture(height: int, width: int, seed: int = 0, channels: int = 3) -> np.nd
 
 
 def _triangle_resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Antialiased bilinear, written out: each output pixel averages the inputs under a triangle of its own width."""
+    """Antialiased bilinear, written out: each output pixel averages the inputs under a triangle of its own
+    width."""
 
     def weights(length: int) -> np.ndarray:
         scale = max(length / size, 1.0)
@@ -38,7 +39,7 @@ def _triangle_resize(image: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("box", [None, (3, 4, 20, 11), (2.4, 3.6, 9.8, 12.2), (-5, -3, 20, 30), (30, 20, 50, 50)])
+@pytest.mark.parametrize("box", [None, (3, 4, 20, 11), (2.4, 3.6, 9.4, 12.3), (-5, -3, 20, 30), (30, 20, 50, 50)])
 @pytest.mark.parametrize("size", [7, 16, 40])
 def test_pixels_are_those_of_a_crop_and_a_resize_by_hand(
     tmp_path: Path, box: tuple[float, ...] | None, size: int
@@ -103,9 +104,9 @@ def test_sixteen_bit_grey_is_scaled_and_transparent_is_black(tmp_path: Path) -> 
 
 def test_a_large_jpeg_is_read_reduced_but_looks_the_same(tmp_path: Path) -> None:
     y, x = np.mgrid[:512, :640]
-    smooth = np.stack([128 + 100 * np.sin(x / 90), 128 + 100 * np.cos(y / 70), (x + y) / 5], axis=-1)
-    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
-    np.testing.assert_allclose(load_image(tmp_path / "a.jpg", 48, 3), _triangle_resize(smooth, 48), atol=4)
+    waves = np.stack([128 + 100 * np.sin(x / 9), 128 + 100 * np.cos(y / 7), (x + y) / 5], axis=-1)
+    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    np.testing.assert_allclose(load_image(tmp_path / "a.jpg", 48, 3), _triangle_resize(waves, 48), atol=5)
 
 
 def _png(width: int, height: int) -> bytes:

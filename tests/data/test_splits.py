@@ -52,6 +52,9 @@ def test_samples_without_a_group_are_on_their_own() -> None:
     split = split_by_group(groups, None, {"train": 0.5, "valid": 0.5}, seed=0)
     assert (split == "train").sum() == 50
     assert len(set(split[90:])) == 1
+    again = [split_by_group(groups, None, {"train": 0.5, "valid": 0.5}, seed) for seed in range(12)]
+    beside = np.array([names[:90] == names[90] for names in again])  # with group a, by seed and sample
+    assert not beside.all(axis=0).any()
 
 
 def test_every_split_gets_a_group_even_of_few_and_large_ones() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from kinesics.engine.evaluation import Evaluation, by_subgroup, evaluate_classification
 from kinesics.engine.report import ComparedRun, comparison_report, run_report
@@ -35,6 +34,7 @@ INFO: dict[str, Any] = {
     "data_fingerprint": "f" * 64,
     "preprocessing": {"size": 48, "mean": 0.5},
     "classes": list(CLASSES),
+    "left_out": [{"line": i} for i in range(50)],
     "selected_epoch": 2,
 }
 
@@ -89,7 +89,14 @@ def test_run_report_has_every_part(tmp_path: Path) -> None:
     ]
     text = text_of(path)
     assert "ldlva on faces <7>.csv" in text and "git commit 0123456789ab " in text
-    for told in ("torch 2.13.0, numpy –", "processor Test CPU, cores 2", "f" * 64, "size 48, mean 0.5", "day", "night"):
+    for told in (
+        "torch 2.13.0, numpy –",
+        "processor Test CPU, cores 2",
+        "f" * 64,
+        "size 48, mean 0.5",
+        "line 19, … (50 in all)",
+        "night",
+    ):
         assert told in text
     assert "Before temperature scaling" in text and "After, T = 1.70" in text
     for name in ("accuracy", "ece_calibrated"):
@@ -166,13 +173,13 @@ def test_comparison_of_numbers_alone(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
-    run_report(tmp_path / "a.html", INFO, HISTORY, make(12), pixels)
-    run_report(tmp_path / "b.html", INFO, HISTORY, make(12), pixels)
+    run_report(tmp_path / "a.html", INFO, HISTORY, make(3), pixels)
+    run_report(tmp_path / "b.html", INFO, HISTORY, make(3), pixels)
     here = hashlib.sha256((tmp_path / "a.html").read_bytes()).hexdigest()
     assert here == hashlib.sha256((tmp_path / "b.html").read_bytes()).hexdigest()
     code = (
         f"import runpy; m = runpy.run_path({__file__!r}); import hashlib, pathlib; p = pathlib.Path('c.html')\n"
-        "m['run_report'](p, m['INFO'], m['HISTORY'], m['make'](12), m['pixels'])\n"
+        "m['run_report'](p, m['INFO'], m['HISTORY'], m['make'](3), m['pixels'])\n"
         "print(hashlib.sha256(p.read_bytes()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo", "MPLBACKEND": "svg"}
@@ -182,7 +189,7 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path: Path) ->
     assert done.stdout.strip() == here
 
 
-@pytest.mark.parametrize("name", ["a$b", "x" * 300, "<b>&amp;"])
-def test_any_class_name_can_be_reported(tmp_path: Path, name: str) -> None:
-    run_report(tmp_path / "r.html", INFO, HISTORY, make(8, classes=(name, "b", "c")), pixels)
-    assert name in text_of(tmp_path / "r.html")
+def test_any_class_name_can_be_reported(tmp_path: Path) -> None:
+    names = ("a$b", "x" * 300, "<b>&amp;")
+    run_report(tmp_path / "r.html", INFO, HISTORY, make(8, classes=names))
+    assert all(name in text_of(tmp_path / "r.html") for name in names)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from kinesics.cli.arguments import Parser
 
 OPTIONAL = {"pyarrow": ("Parquet manifests", "kinesics[parquet]")}
 """Module -> what it is for and which extra has it."""
@@ -15,7 +16,7 @@ OPTIONAL = {"pyarrow": ("Parquet manifests", "kinesics[parquet]")}
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    parser = argparse.ArgumentParser(prog="kinesics doctor", description=__doc__)
+    parser = Parser(prog="kinesics doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     given = parser.parse_args(list(argv))
     import torch

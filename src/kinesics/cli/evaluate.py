@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from kinesics.cli.arguments import Parser
+
 EPILOG = """The temperature was fitted on the validation data of the run's own training; metrics ending in _calibrated
 apply it.
 --out writes evaluation.json, predictions.csv, confusion.csv and, with --by, subgroups.csv."""
@@ -14,7 +16,7 @@ apply it.
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kinesics evaluate",
         description=__doc__,
         epilog=EPILOG,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from kinesics.cli.arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb: read the weights without executing anything in them, and write a run directory that predicts."""
-    parser = argparse.ArgumentParser(prog="kinesics import", description=__doc__)
+    parser = Parser(prog="kinesics import", description=__doc__)
     parser.add_argument("file", help="weights: .safetensors, .pth, .pt, .bin or .ckpt (a state dict)")
     parser.add_argument("out", type=Path, help="run directory to write")
     parser.add_argument("--system", default="cross_entropy", help="system whose model it becomes")
@@ -37,7 +38,12 @@ def main(argv: Sequence[str]) -> int:
     task_class = get_system(given.system).task_class
     spec = DataSpec(classes, given.size, given.channels, given.mean, given.std, n_train=0)
     task = task_class.build(task_class.config_class(backbone=given.backbone), spec)
-    start_from(task, given.file)
+    report = start_from(task, given.file)
+    if lacking := [*report.skipped_shape, *report.missing]:
+        raise UserError(
+            f"{given.file} does not fill a {given.backbone} of {len(classes)} classes: {'; '.join(lacking[:4])}",
+            hint="name its own classes and backbone; to train on from it, use kinesics train --weights",
+        )
     run = Run(given.out)
     run.write_model(task, given.system, task.shared_state())
     print(f"{given.out}: kinesics predict {given.out} IMAGES...")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kinesics.cli.arguments import Parser
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    parser = argparse.ArgumentParser(prog="kinesics predict", description=__doc__)
+    parser = Parser(prog="kinesics predict", description=__doc__)
     parser.add_argument("run", help="run directory or the name of a shipped model")
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
     parser.add_argument("--format", default="table", choices=("table", "csv", "jsonl"))
@@ -44,6 +45,8 @@ def main(argv: Sequence[str]) -> int:
                     found += predictor(str(path))
                 except UserError as error:
                     log.warning("left out: %s", error.message)
+    if not found:
+        raise UserError(f"none of the {len(files)} images could be read")
     if given.format == "table" and given.out is None:
         _print(found)
         return 0

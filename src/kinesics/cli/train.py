@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(HELP.format(systems=", ".join(SYSTEMS)))
         return 0 if words else 2
+    from kinesics.engine import distributed
     from kinesics.engine.session import train_run
     from kinesics.systems.recipe import parse_recipe, read_recipe
 
@@ -46,9 +47,10 @@ def main(argv: Sequence[str]) -> int:
         recipe = parse_recipe(system, words)
         if resume and not recipe.out:
             raise UserError("--resume without a run directory", hint="kinesics train --resume RUN")
-        if resume:
-            _check_same(recipe.out, recipe)
-    train_run(get_system(recipe.system).task_class, recipe, resume=resume)
+    try:
+        train_run(get_system(recipe.system).task_class, recipe, resume=resume)
+    finally:
+        distributed.stop()
     return 0
 
 
@@ -70,29 +72,3 @@ def _run_folder(text: str) -> Path:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"--resume {folder}: no run there (config.yaml is missing)")
     return folder
-
-
-def _check_same(out: str, recipe: object) -> None:
-    """Refuse to resume with other settings than those the run was started with."""
-    from dataclasses import asdict
-
-    from kinesics.systems.recipe import read_recipe
-
-    stored = Path(out) / "config.yaml"
-    if not stored.is_file():
-        return
-    before, now = asdict(read_recipe(stored)), asdict(recipe)  # type: ignore[call-overload]
-    different = sorted(_differences(before, now))
-    free = {"out", "fit.threads", "fit.device"}
-    if changed := [name for name in different if name not in free]:
-        raise UserError(
-            f"--resume with other settings than {out} was started with: {', '.join('--' + n for n in changed[:6])}",
-            hint=f"kinesics train --resume {out} goes on with its own; or choose another --out folder",
-        )
-
-
-def _differences(before: object, now: object, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        return [d for key in keys for d in _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
-    return [] if before == now else [name]

@@ -1,8 +1,8 @@
 """Decoded images, kept: one memory-mapped uint8 array that is made once for a manifest, a size and a colour.
 
 What is stored lies in the cache folder (`$KINESICS_CACHE`) under a key that changes with any file, box or
-option. `KEY.npy` holds the pixels; it is renamed into place when it is complete, after `KEY.json`, which
-lists the images that could not be read.
+option. `KEY.npy` holds the pixels and, after them, a JSON text that lists the images that could not be read;
+it is renamed into place when it is complete.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
         more = [f"... and {len(cache.bad) - SHOWN} more"] if len(cache.bad) > SHOWN else []
         raise UserError(
             "\n  ".join([f"{count}:", *first, *more]),
-            hint="mend or remove them, or leave them out with --on-bad-image skip" if len(cache.kept) else None,
+            hint="mend or remove them, or leave them out with --on-bad-image skip (train: --input.on_bad_image skip)"
+            if len(cache.kept)
+            else None,
         )
     log.warning("%s and are skipped", count)
 

@@ -150,14 +150,15 @@ def _duplicates(manifest: Manifest, found: Duplicates) -> Iterator[Finding]:
 
 def _pairs_found(manifest: Manifest, groups: list[np.ndarray], code: str, what: str) -> Iterator[Finding]:
     split = manifest.column("split")
+    sign = "=" if code == "identical" else "~"
     across = [group for group in groups if len(set(split[group])) > 1]
     inside = [group for group in groups if len(set(split[group])) < len(group)]
     if across:
-        shown = examples([_list(manifest, group, split) for group in across])
+        shown = examples([_list(manifest, group, split, sign) for group in across])
         message = f"{count_of(len(across), 'group')} of {what} in more than one split: {shown}"
         yield finding("error", f"{code}-across-splits", message, manifest.lines[np.concatenate(across)])
     if inside:
-        shown = examples([_list(manifest, group, split) for group in inside])
+        shown = examples([_list(manifest, group, split, sign) for group in inside])
         message = f"{count_of(len(inside), 'group')} of {what} inside a split: {shown}"
         yield finding("warning", f"{code}-images", message, manifest.lines[np.concatenate(inside)])
 
@@ -169,10 +170,10 @@ def _members(group_of: np.ndarray) -> list[np.ndarray]:
     return [group for group in np.split(order, cuts) if len(group)]
 
 
-def _list(manifest: Manifest, group: np.ndarray, column: np.ndarray) -> str:
+def _list(manifest: Manifest, group: np.ndarray, column: np.ndarray, sign: str = "=") -> str:
     """The first lines of a group, each with its split or label; members of different ones come first."""
     _, first = np.unique(column[group].astype(str), return_index=True)
     lead = group[np.sort(first)]
     chosen = np.concatenate([lead, np.setdiff1d(group, lead)])[:4]
     shown = [f"{manifest.lines[k]} ({column[k]})" for k in np.sort(chosen)]
-    return "lines " + " = ".join(shown) + (" = ..." if len(group) > len(chosen) else "")
+    return "lines " + f" {sign} ".join(shown) + (f" {sign} ..." if len(group) > len(chosen) else "")

@@ -13,6 +13,7 @@ import pandas as pd
 from kinesics.data.emotions import VOCABULARY, canonical
 from kinesics.data.tables import at_lines, csv_rows, numbers, whole_number
 from kinesics.errors import UserError
+from kinesics.files import atomic_write
 
 SPLITS = ("train", "valid", "test")
 BOX = ("box_x", "box_y", "box_w", "box_h")
@@ -71,7 +72,6 @@ def read_table(
             else:
                 parts[position].append(_texts(name, cells, lines, words[position], faults))
     if not line_parts:
-        _raise_first(faults, source)
         raise UserError(f"{source} has no rows below its header", hint="one row a sample is needed")
     table = pd.DataFrame(
         {name: pd.Series(np.concatenate(part), dtype=part[0].dtype) for name, part in zip(names, parts, strict=True)}
@@ -102,8 +102,6 @@ def parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, atomically."""
-    from kinesics.files import atomic_write
-
     try:
         with atomic_write(path, "wb") as stream:
             frame.to_parquet(stream, index=False)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from kinesics.engine import distributed
 from kinesics.engine.task import Task
 
 
@@ -45,6 +46,11 @@ class Average:
         for mine, theirs in zip(shadow_whole, live_whole, strict=True):
             mine.copy_(theirs)
 
+    def average_buffers(self) -> None:
+        """Replace the followed buffers by their mean over data-parallel processes, each of which saw other samples."""
+        buffers = dict(self.task.named_buffers())
+        distributed.average_tensors([tensor for name, tensor in self.shadow.items() if name in buffers])
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Inside, the task carries the averaged weights; afterwards its own again."""
@@ -64,6 +70,12 @@ class Average:
         return {name: tensor.detach().cpu().clone() for name, tensor in source.items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a shadow saved by `state` or found in a checkpoint."""
+        """Take over a shadow saved by `state` or found in a checkpoint.
+
+        Raises:
+            ValueError: it follows other tensors.
+        """
+        if state.keys() != self.shadow.keys():
+            raise ValueError("the averaged weights are of other tensors")
         for name, tensor in state.items():
             self.shadow[name].copy_(tensor)

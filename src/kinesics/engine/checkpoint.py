@@ -25,6 +25,9 @@ _NAME = re.compile(r"step-(\d{9})\.ckpt$")
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
     """Write `state` as folder/step-NNNNNNNNN.ckpt and delete all but the newest `keep`.
 
+    Files of later steps go too: they are damaged, or the training would not have gone on from before them. So do
+    halves of files that a killed process left.
+
     Raises:
         UserError: the disk is full; earlier checkpoints are intact.
     """
@@ -36,7 +39,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
         stream.write(MAGIC)
         stream.write(hashlib.sha256(payload).digest())
         stream.write(payload)
-    for old in list_checkpoints(folder)[:-keep]:
+    found = list_checkpoints(folder)
+    last = found.index(path) + 1
+    for old in (*found[: max(last - keep, 0)], *found[last:], *folder.glob(".step-*.tmp")):
         old.unlink(missing_ok=True)
     return path
 
@@ -50,16 +55,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a checkpoint file.
 
     Raises:
-        UserError: the file is truncated, altered or no checkpoint.
+        UserError: the file is truncated, altered, unreadable or no checkpoint, or asks for code to be run.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
     head = len(MAGIC)
     if content[:head] != MAGIC or len(content) < head + 32:
         raise UserError(f"{path} is not a complete kinesics checkpoint")
     payload = content[head + 32 :]
     if hashlib.sha256(payload).digest() != content[head : head + 32]:
         raise UserError(f"{path} is damaged: its bytes don't match the checksum they were written with")
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # a foreign file under a right checksum can raise nearly anything
+        raise UserError(f"{path} holds more than tensors and plain containers; it was not read") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds {type(state).__name__}, expected the state of a training")
+    return state
 
 
 def latest_checkpoint(folder: Path) -> dict[str, Any] | None:

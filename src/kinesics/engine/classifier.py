@@ -36,6 +36,8 @@ class ClassifierConfig:
     labels: str = "hard"
     """What is learned: "hard" single labels, or "votes": the `p_<class>` distributions (rows without one use the
     label)."""
+    class_weights: str = "none"
+    """Weight of each sample's loss: "none", or "balanced" by its label: N / (C N_c)."""
     label_smoothing: float = 0.0
     """Share of every target spread evenly over the classes (Szegedy et al. 2016), in [0, 1)."""
 
@@ -43,6 +45,8 @@ class ClassifierConfig:
         require(self.backbone in BACKBONES, "--task.backbone", self.backbone, ", ".join(BACKBONES))
         require(self.stem in STEMS, "--task.stem", self.stem, ", ".join(STEMS))
         require(self.labels in ("hard", "votes"), "--task.labels", self.labels, "hard or votes")
+        weights = self.class_weights
+        require(weights in ("none", "balanced"), "--task.class_weights", weights, "none or balanced")
         require(0 <= self.label_smoothing < 1, "--task.label_smoothing", self.label_smoothing, "in [0, 1)")
 
 
@@ -59,8 +63,21 @@ class Classifier(Task):
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__(config, spec, augment)
         self.model = make_backbone(config.backbone, spec.n_classes, spec.channels, spec.size, config.stem)
+        self._class_weight: Tensor | None = None
         known = all(canonical(name) in CIRCUMPLEX for name in spec.classes)
         self._circumplex = circumplex_coordinates(spec.classes).astype(np.float64) if known else None
+
+    def attach(self, train: Samples) -> None:
+        """Count the classes, for balanced weights."""
+        if self.config.class_weights == "balanced":
+            count = np.bincount(train.columns["label"], minlength=self.spec.n_classes)
+            self._class_weight = torch.from_numpy(len(train) / (self.spec.n_classes * np.maximum(count, 1))).float()
+
+    def sample_weights(self, label: Tensor) -> Tensor:
+        """(B,) weights by label (B,), mean 1 over the training samples; a single 1 without class weights."""
+        if self._class_weight is None:
+            return torch.ones(1, device=label.device)
+        return self._class_weight.to(label.device)[label]
 
     def features_and_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, H, W) -> features v (B, D) and logits (B, C), both float32."""
@@ -74,7 +91,8 @@ class Classifier(Task):
         target = one_hot_targets(batch, self.spec.n_classes, votes=self.config.labels == "votes")
         smoothing = self.config.label_smoothing
         target = (1 - smoothing) * target + smoothing / self.spec.n_classes
-        return {"loss": -(target * F.log_softmax(logits, 1)).sum(1).mean()}
+        loss = -(target * F.log_softmax(logits, 1)).sum(1)
+        return {"loss": (loss * self.sample_weights(batch["label"])).mean()}
 
     def prediction_step(self, batch: Batch) -> list[Prediction]:
         """One `Emotion` a face, its distribution softmax(logits / temperature)."""

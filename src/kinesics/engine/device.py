@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import nn
 
 from kinesics.engine.config import FitConfig
 from kinesics.errors import UserError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, flag: str = "--fit.device") -> torch.device:
     """The device that `name` (auto, cpu, cuda, cuda:N) stands for; auto is this process's GPU where there is one.
+
+    Args:
+        name: what was asked for.
+        flag: how it was asked for, for the message.
 
     Raises:
         UserError: a GPU was asked for and there is none.
@@ -21,12 +26,22 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"--fit.device {name!r} is no device; expected auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--fit.device {name} was asked for, but PyTorch sees no GPU", hint="use --fit.device cpu")
+        raise UserError(f"{flag} {name!r} is no device; expected auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f"--fit.device {name!r} is not supported; expected auto, cpu, cuda or cuda:N")
+        raise UserError(f"{flag} {name!r} is not supported; expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{flag} {name} was asked for, but PyTorch sees no GPU", hint=f"use {flag} cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"{flag} {name} was asked for, but PyTorch sees {torch.cuda.device_count()} GPUs")
     return device
+
+
+def place(module: nn.Module, device: torch.device) -> None:
+    """Move a module to a device, four-dimensional weights in channels-last order: images are convolved faster so."""
+    module.to(device)
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

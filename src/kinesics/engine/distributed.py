@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from kinesics.errors import UserError
+
+T = TypeVar("T")
 
 
 def start(device: str) -> None:
@@ -45,26 +48,48 @@ def barrier() -> None:
         dist.barrier()
 
 
+def from_main(make: Callable[[], T]) -> T:
+    """What `make` returns in process 0, the only one that calls it, handed to every process."""
+    if world_size() == 1:
+        return make()
+    held = [make() if is_main() else None]
+    dist.broadcast_object_list(held, 0)
+    return held[0]  # type: ignore[return-value]
+
+
+def average_numbers(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Each number's mean over the processes; the names are the same everywhere."""
+    if world_size() == 1:
+        return dict(numbers)
+    parts: list[Mapping[str, float]] = [{}] * world_size()
+    dist.all_gather_object(parts, numbers)
+    return {name: sum(part[name] for part in parts) / len(parts) for name in numbers}
+
+
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient by its mean over the processes, in one message.
 
     Per-sample parameters are covered too: each process contributes the rows of the samples it drew, so that every
-    process holds the same, whole table, owned by sample id. Parameters without a gradient count as zero.
+    process holds the same, whole table, owned by sample id. A parameter without a gradient counts as zero, unless no
+    process has one: it keeps none, so that its optimiser leaves it alone, as it does in one process.
     """
     if world_size() == 1:
         return
     wanted = [p for p in parameters if p.requires_grad]
-    for p in wanted:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-    flat = torch.cat([p.grad.reshape(-1).float() for p in wanted if p.grad is not None])
+    present = torch.tensor([float(p.grad is not None) for p in wanted], device=wanted[0].device)
+    flat = torch.cat([present, *(_gradient(p).reshape(-1).float() for p in wanted)])
     dist.all_reduce(flat)
     flat /= world_size()
-    start_at = 0
-    for p in wanted:
-        assert p.grad is not None
-        p.grad.copy_(flat[start_at : start_at + p.numel()].view_as(p))
+    start_at = len(wanted)
+    for p, share in zip(wanted, flat[: len(wanted)].tolist(), strict=True):
+        if share:
+            p.grad = _gradient(p)
+            p.grad.copy_(flat[start_at : start_at + p.numel()].view_as(p))
         start_at += p.numel()
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def average_buffers(module: nn.Module, skip: Iterable[str] = ()) -> None:
@@ -77,10 +102,17 @@ def average_buffers(module: nn.Module, skip: Iterable[str] = ()) -> None:
     if world_size() == 1:
         return
     prefixes = tuple(skip)
-    for name, buffer in module.named_buffers():
-        if buffer.is_floating_point() and not (prefixes and name.startswith(prefixes)):
-            dist.all_reduce(buffer)
-            buffer /= world_size()
+    average_tensors(b for name, b in module.named_buffers() if not (prefixes and name.startswith(prefixes)))
+
+
+def average_tensors(tensors: Iterable[Tensor]) -> None:
+    """Replace floating-point tensors by their mean over the processes; others are left alone."""
+    if world_size() == 1:
+        return
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            dist.all_reduce(tensor)
+            tensor /= world_size()
 
 
 def gather_rows(index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
@@ -112,10 +144,12 @@ def broadcast_state(module: nn.Module) -> None:
 
 
 def check_batch_size(batch_size: int, accumulate: int) -> None:
-    """Raise UserError unless every process gets the same number of samples of every micro-batch."""
-    if batch_size % (world_size() * accumulate):
+    """Raise UserError unless every process gets the same number of samples, 2 or more, of every micro-batch."""
+    parts = world_size() * accumulate
+    if batch_size % parts or batch_size < 2 * parts:
         raise UserError(
             f"--fit.batch_size {batch_size} can't be split over {world_size()} processes"
-            + (f" x {accumulate} micro-batches" if accumulate > 1 else ""),
-            hint=f"choose a multiple of {world_size() * accumulate}",
+            + (f" x {accumulate} micro-batches" if accumulate > 1 else "")
+            + ", 2 or more samples each (batch normalisation)",
+            hint=f"choose a multiple of {parts}, {2 * parts} or more",
         )

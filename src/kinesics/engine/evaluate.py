@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_
         on_bad_image: "error" or "skip".
 
     Raises:
-        UserError: no such column or split, unreadable data.
+        UserError: no such column or split, unreadable data, nothing in the manifest to compare with.
     """
     spec = task.spec
     manifest = read_manifest(data, list(spec.classes) or None)
@@ -74,4 +75,9 @@ def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_
     table = pd.DataFrame(rows) if by is not None else None
     evaluation = task.evaluation(predictions, samples)
     metrics = evaluation.metrics if isinstance(evaluation, Evaluation) else evaluation
+    if not any(math.isfinite(value) for value in metrics.values()):
+        raise UserError(
+            f"{data} has nothing to compare the answers with: no row of split {split} has one of the model's labels",
+            hint="fill label, p_<class>, or valence and arousal; kinesics predict needs none of them",
+        )
     return Judgement(metrics, table, evaluation, samples, predictions)

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,17 @@ from torch import Tensor
 from kinesics.data.samples import Samples
 from kinesics.engine import distributed
 from kinesics.engine.average import Average
-from kinesics.engine.checkpoint import latest_checkpoint, save_checkpoint
+from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints
 from kinesics.engine.config import FitConfig
-from kinesics.engine.device import choose_device, choose_precision
+from kinesics.engine.device import choose_device, choose_precision, place
 from kinesics.engine.optimizers import OptimizerSpec, rate_factor
 from kinesics.engine.prediction import Prediction
+from kinesics.engine.resume import History, Progress, restore_progress, save_progress
 from kinesics.engine.task import Preparation, Task
 from kinesics.errors import UserError
 from kinesics.progress import track
 
 log = logging.getLogger("kinesics")
-
-History = list[dict[str, float]]
 
 
 @dataclass
@@ -55,20 +54,6 @@ class FitResult:
     selected: dict[str, Tensor]
     last: dict[str, Tensor]
     compute_share: float
-
-
-@dataclass
-class _State:
-    """Everything a checkpoint holds besides tensors of the task."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: History = field(default_factory=list)
-    best_score: float = -math.inf
-    best_epoch: int = -1
-    best: dict[str, Tensor] = field(default_factory=dict)
 
 
 def step_seed(*numbers: int) -> int:
@@ -107,7 +92,8 @@ def fit(
         on_epoch: called in the main process after each epoch with the history so far.
 
     Raises:
-        UserError: the loss is not finite (the message names the files of the batch), too few samples, no such device.
+        UserError: the loss is not finite (the message names the files of the batch), too few samples, no such device,
+            checkpoints in `folder` that are not resumed.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -115,29 +101,32 @@ def fit(
     distributed.start(device.type)
     distributed.check_batch_size(config.batch_size, config.accumulate)
     precision = choose_precision(config, device)
-    if len(train) < 2:
-        raise UserError(f"{len(train)} training samples: at least 2 are needed")
-    task.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if len(train) < (least := 2 * config.accumulate * distributed.world_size()):
+        raise UserError(f"{len(train)} training samples: at least {least} are needed")
+    if folder is not None and not resume and list_checkpoints(folder):
+        raise UserError(f"{folder} holds checkpoints already", hint="resume them, or choose another folder")
+    place(task, device)
 
     task.attach(train)
-    saved = latest_checkpoint(folder) if resume and folder else None
+    saved = distributed.from_main(lambda: latest_checkpoint(folder)) if resume and folder else None
     if saved is None:
         torch.manual_seed(step_seed(seed, 1))
         task.prepare(train, _preparation(config, seed, folder, resume, name))
         distributed.broadcast_state(task)
     optimizers = task.optimizers(config)
     average = Average(task, config.ema)
-    state = _State()
+    state = Progress()
     scaler = torch.amp.GradScaler(enabled=precision == torch.float16)
     if saved is not None:
-        state = _restore(saved, task, optimizers, average, scaler)
+        state = restore_progress(saved, task, optimizers, average, scaler)
         log.info("%s: resumed at epoch %d, step %d", name, state.epoch + 1, state.step)
     elif folder is not None:
-        _checkpoint(folder, state, task, optimizers, average, scaler)
+        save_progress(folder, state, task, optimizers, average, scaler)
 
     looping, computing = 0.0, 0.0
     while state.epoch < config.epochs:
         task.train()
+        torch.manual_seed(step_seed(seed, 7, state.epoch))
         task.epoch_start(state.epoch)
         batches = _batches(len(train), config, seed, state.epoch)
         steps_per_epoch = len(batches)
@@ -158,12 +147,13 @@ def fit(
             if folder and config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 guard.check()
                 if state.batch < steps_per_epoch:
-                    _checkpoint(folder, state, task, optimizers, average, scaler)
+                    save_progress(folder, state, task, optimizers, average, scaler)
         guard.check()
         distributed.average_buffers(task, skip=task.local_prefixes)
+        average.average_buffers()
         _finish_epoch(task, valid, config, state, average, factor, precision, name)
         if folder is not None:
-            _checkpoint(folder, state, task, optimizers, average, scaler)
+            save_progress(folder, state, task, optimizers, average, scaler)
         if on_epoch is not None and distributed.is_main():
             on_epoch(state.history)
     last = average.state()
@@ -183,7 +173,7 @@ def _step(
     precision: torch.dtype,
     scaler: Any,
     guard: _Finite,
-    state: _State,
+    state: Progress,
     seed: int,
 ) -> float:
     """One optimiser step over the micro-batches of `chosen`; returns the seconds that were not spent on data."""
@@ -257,8 +247,9 @@ class _Finite:
 def _batches(n: int, config: FitConfig, seed: int, epoch: int) -> list[np.ndarray]:
     """This process's share of every batch of an epoch; a last batch that is not full is left for another epoch."""
     order = epoch_order(n, seed, epoch)
-    size = min(config.batch_size, n)
     rank, world = distributed.rank(), distributed.world_size()
+    parts = config.accumulate * world
+    size = min(config.batch_size, n // parts * parts)
     return [order[start : start + size][rank::world] for start in range(0, n - size + 1, size)]
 
 
@@ -266,7 +257,7 @@ def _finish_epoch(
     task: Task,
     valid: Samples | None,
     config: FitConfig,
-    state: _State,
+    state: Progress,
     average: Average,
     factor: float,
     precision: torch.dtype,
@@ -274,12 +265,13 @@ def _finish_epoch(
 ) -> None:
     """Judge the averaged weights, add the epoch to the history and remember them when they are the best so far."""
     record: dict[str, float] = {"epoch": state.epoch + 1, "lr": config.lr * factor}
-    record.update({f"train/{key}": total / max(state.batch, 1) for key, total in state.sums.items()})
+    sums = distributed.average_numbers(state.sums)
+    record.update({f"train/{key}": total / max(state.batch, 1) for key, total in sums.items()})
     score = float(state.epoch)
     if valid is not None and len(valid):
         with average.applied():
             predictions = predict_all(task, valid, config.batch_size * 2, precision)
-        found = task.metrics(predictions, valid)
+        found = {key: float(value) for key, value in task.metrics(predictions, valid).items()}
         record.update({f"valid/{key}": value for key, value in found.items()})
         metric, sign = task.selection_metric
         score = sign * found[metric]
@@ -333,45 +325,6 @@ def predict_all(
 
 def _shown(name: str) -> bool:
     return bool(name) and distributed.is_main()
-
-
-def _checkpoint(
-    folder: Path,
-    state: _State,
-    task: Task,
-    optimizers: Sequence[OptimizerSpec],
-    average: Average,
-    scaler: Any,
-) -> None:
-    if not distributed.is_main():
-        return
-    content = {
-        "state": vars(state),
-        "task": task.state_dict(),
-        "notes": task.notes,
-        "average": average.shadow,
-        "optimizers": [spec.optimizer.state_dict() for spec in optimizers],
-        "scaler": scaler.state_dict(),
-    }
-    save_checkpoint(folder, state.step, content)
-
-
-def _restore(
-    saved: dict[str, Any], task: Task, optimizers: Sequence[OptimizerSpec], average: Average, scaler: Any
-) -> _State:
-    try:
-        task.load_state_dict(saved["task"])
-    except RuntimeError as error:
-        raise UserError(
-            f"the checkpoint does not fit this recipe: {str(error).splitlines()[0]}",
-            hint="resume with the same recipe and manifest, or start anew in another --out folder",
-        ) from error
-    task.notes.update(saved["notes"])
-    average.load(saved["average"])
-    for spec, content in zip(optimizers, saved["optimizers"], strict=True):
-        spec.optimizer.load_state_dict(content)
-    scaler.load_state_dict(saved["scaler"])
-    return _State(**saved["state"])
 
 
 def _preparation(config: FitConfig, seed: int, folder: Path | None, resume: bool, name: str) -> Preparation:

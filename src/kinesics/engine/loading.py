@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Splits:
 
     Args:
         train, valid, test: decoded samples.
-        fingerprint: SHA-256 over the manifest's table and the files' identity.
+        fingerprint: SHA-256 over the manifest's table and the sizes of its files.
         valid_from: "manifest", "train" (held out by the seed) or "none".
         bad: unreadable images that were left out.
     """
@@ -75,17 +76,24 @@ def load_splits(
     for name in ("train", "valid", "test"):
         rows = np.flatnonzero(split == name)
         found[name] = samples.subset(rows) if len(rows) else None
-    return Splits(found["train"], found["valid"], found["test"], manifest.fingerprint, valid_from, cache.bad)
+    fingerprint = _fingerprint(manifest)
+    return Splits(found["train"], found["valid"], found["test"], fingerprint, valid_from, cache.bad)
 
 
 def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
     """The manifest's rows and their decoded images (N, H, W, C) as samples; text columns go to `extra`."""
     n = len(manifest)
     columns: dict[str, np.ndarray] = {}
+    distribution = manifest.distributions()
     if manifest.classes:
-        columns["label"] = manifest.labels()
+        label = manifest.labels()
+        if distribution is not None:
+            # A row with a distribution and no label has its most probable class as label.
+            known = np.isfinite(distribution).all(1)
+            label = np.where((label < 0) & known, np.nan_to_num(distribution).argmax(1), label)
+        columns["label"] = label
     optional = {
-        "distribution": manifest.distributions(),
+        "distribution": distribution,
         "votes": manifest.votes(),
         "valence_arousal": manifest.valence_arousal(),
         "target": manifest.targets(),
@@ -112,6 +120,15 @@ def labelled(samples: Samples | None, what: str, path: Path | None) -> Samples |
         raise UserError(f"no {what} row of {path} has a label", hint="fill the label column, or p_<class> columns")
     log.warning("%d %s rows without a label are left out", int((~known).sum()), what)
     return samples.subset(np.flatnonzero(known))
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    """The table and every file's size in bytes: stays the same when a data set is copied, changes when it is edited."""
+    digest = hashlib.sha256(manifest.fingerprint.encode())
+    for path in manifest.files():
+        size = path.stat().st_size if path.is_file() else -1
+        digest.update(size.to_bytes(8, "little", signed=True))
+    return digest.hexdigest()
 
 
 def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -201,10 +201,10 @@ def _picture(picture: Picture, prefix: str) -> str:
     lines = f"<strong>{escape(first)}</strong>" + (f"<span>{escape(rest)}</span>" if rest else "")
     caption = f"<figcaption>{lines}</figcaption>" if picture.caption else ""
     svg = inline_svg(picture.figure, prefix, picture.alt)
-    wide = ' class="wide"' if _width(picture) > _PHONE else ""
+    if _width(picture) > _PHONE:
+        svg = f'<div class="scroll wide" style="--least:{0.8 * _width(picture):.0f}px">{svg}</div>'
     aside = f'<div class="aside">{picture.aside}</div>' if picture.aside else ""
-    box = f'<figure{wide} style="max-width:{_LARGER * _width(picture):.0f}px">'
-    return f'{box}<div class="scroll">{svg}</div>{caption}</figure>{aside}'
+    return f'<figure style="max-width:{_LARGER * _width(picture):.0f}px">{svg}{caption}</figure>{aside}'
 
 
 def _width(picture: Picture) -> float:
@@ -272,7 +272,7 @@ linear-gradient(90deg,var(--line),transparent) 0/.8rem 100%,
 linear-gradient(270deg,var(--line),transparent) 100%/.8rem 100%;
 background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
 svg{display:block;width:100%;height:auto}
-.wide svg{min-width:34rem}
+.wide svg{min-width:var(--least)}
 svg text{font-family:var(--font)!important}
 table{border-collapse:collapse;font-size:.92rem;margin:.8rem 0;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--muted);font-size:.85rem;padding-bottom:.3rem}
@@ -294,6 +294,8 @@ footer{margin-top:3rem;border-top:1px solid var(--line);color:var(--muted);font-
 @page{margin:14mm}
 body{max-width:none;padding:0;font-size:10pt}
 nav,summary{display:none}
+table{font-size:.85em}
+th,td{padding:.25rem .5rem}
 details::details-content{content-visibility:visible;display:block}
 .gallery{grid-template-columns:repeat(auto-fill,minmax(min(100%,calc(.75*var(--column))),1fr))}
 section{margin-top:1.4rem}

@@ -34,6 +34,7 @@ _SUBGROUP_COLUMNS = (
 )
 _EXAMPLES = 6
 _STRIP = 9
+_LONGEST_LIST = 20
 
 
 def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
@@ -265,5 +266,6 @@ def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_flat(part)}" for name, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_flat(part) for part in value)
+        shown = ", ".join(_flat(part) for part in value[:_LONGEST_LIST])
+        return shown if len(value) <= _LONGEST_LIST else f"{shown}, … ({len(value)} in all)"
     return "–" if value is None else str(value)

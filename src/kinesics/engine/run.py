@@ -67,6 +67,11 @@ class Run:
         """Folder of the resume state."""
         return self.folder / "checkpoints"
 
+    def remove_halves(self) -> None:
+        """Delete the halves of files that a killed process left in the folder."""
+        for half in self.folder.glob(".*.tmp"):
+            half.unlink(missing_ok=True)
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write folder/name atomically, keys in the given order."""
         with atomic_write(self.folder / name, "w") as stream:
@@ -141,24 +146,40 @@ def load_model(run: Run, task_class_of: Callable[[str], type[Task]], stem: str =
         config = task_class.config_class(**{k: v for k, v in content["config"].items() if k in fields})
         spec = DataSpec(**{**content["spec"], "classes": tuple(content["spec"]["classes"]), "n_train": 0})
         calibration = {str(key): float(value) for key, value in content["calibration"].items()}
+        task = task_class.build(config, spec)
     except UserError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise UserError(f"{run.folder / stem}.json is not a model description: {error!r}") from error
     weights = run.folder / f"{stem}.safetensors"
-    if weights.is_file() and sha256_file(weights) != content.get("sha256"):
-        raise UserError(
-            f"{weights} is damaged: its bytes don't match the checksum in {stem}.json",
-            hint="resume the run to write it again, or copy it anew",
-        )
-    task = task_class.build(config, spec)
+    state = read_weights(weights, content)
+    if missing := sorted(task.shared_state().keys() - state.keys()):
+        raise UserError(f"{weights} does not fit {stem}.json: it lacks {', '.join(missing[:5])}")
     try:
-        task.load_shared_state(read_state(weights))
+        task.load_shared_state(state)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{weights} does not fit {stem}.json: {error}") from error
     task.calibration = calibration
     task.eval()
     return task, content["system"]
+
+
+def read_weights(path: Path, description: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a run's weights file.
+
+    Args:
+        path: .safetensors file.
+        description: what the .json beside it says of it.
+
+    Raises:
+        UserError: the file is missing, or not the one that was described.
+    """
+    if path.is_file() and sha256_file(path) != description.get("sha256"):
+        raise UserError(
+            f"{path} is damaged: its bytes don't match the checksum in {path.stem}.json",
+            hint="resume the run to write it again, or copy it anew",
+        )
+    return read_state(path)
 
 
 def choose_folder(out: str, system: str) -> Path:

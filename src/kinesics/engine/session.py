@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
@@ -20,9 +21,10 @@ from kinesics.engine import distributed
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
 from kinesics.engine.device import choose_device, choose_precision
-from kinesics.engine.fit import FitResult, History, fit, predict_all, step_seed
+from kinesics.engine.fit import FitResult, fit, predict_all, step_seed
 from kinesics.engine.loading import Splits, labelled, load_splits
 from kinesics.engine.prediction import Prediction
+from kinesics.engine.resume import History
 from kinesics.engine.run import Run, choose_folder, environment, write_config
 from kinesics.engine.task import DataSpec, Task
 from kinesics.engine.transfer import start_from
@@ -45,7 +47,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     """
     device = choose_device(recipe.fit.device)
     distributed.start(device.type)
-    folder = choose_folder(recipe.out, recipe.system)
+    folder = distributed.from_main(lambda: choose_folder(recipe.out, recipe.system))
     recipe = dataclasses.replace(recipe, out=str(folder))
     run = Run(folder)
     began = time.time()
@@ -54,6 +56,8 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         raise UserError(
             f"{folder} already holds a run", hint="add --resume to continue it, or choose another --out folder"
         )
+    if resume:
+        _check_settings(run, recipe)
     manifest = read_manifest(recipe.data, recipe.classes)
     splits = load_splits(manifest, recipe.input, recipe.seed)
     train = labelled(splits.train, "training", manifest.path)
@@ -61,7 +65,9 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     test = labelled(splits.test, "test", manifest.path) if splits.test is not None else None
     if train is None:
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
-    _check_unchanged(run, existing, splits)
+    sizes = {"train": len(train), "valid": len(valid) if valid else 0, "test": len(test) if test else 0}
+    if existing:
+        _check_data(run, {"fingerprint": splits.fingerprint, **sizes})
 
     spec = DataSpec(
         classes=manifest.classes,
@@ -73,11 +79,13 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     )
     torch.manual_seed(step_seed(recipe.seed, 0))
     task = task_class.build(recipe.task, spec, recipe.input.augment)
-    if recipe.weights:
+    if recipe.weights and not (resume and list_checkpoints(run.checkpoints)):
         start_from(task, recipe.weights)
+    distributed.barrier()
     if distributed.is_main():
+        run.remove_halves()
         write_config(run, recipe)
-        run.write_json("run.json", _description(recipe, splits, train, valid, test, "running"))
+        run.write_json("run.json", _description(recipe, splits, train.classes, sizes, "running"))
 
     def on_epoch(history: History) -> None:
         run.write_table("metrics.csv", history)
@@ -93,17 +101,19 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         name=recipe.system if shown else "",
         on_epoch=on_epoch,
     )
-    judged = finish(run, task, recipe, result, train, valid, test)
+    judged, answers = finish(run, task, recipe, result, train, valid, test)
     if distributed.is_main():
-        content = _description(recipe, splits, train, valid, test, "finished")
+        on_epoch(result.history)  # once more, for a run that was killed after its last checkpoint
+        content = _description(recipe, splits, train.classes, sizes, "finished")
         content |= judged
         content["notes"] = task.notes
         content["seconds"] = round(time.time() - began, 1)
         content["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         run.write_json("run.json", content)
-        write_report(
-            run, task, content, result.history, valid, test, precision=choose_precision(recipe.fit, task.device)
-        )
+        for split, samples in (("test", test), ("valid", valid)):
+            if samples is not None:
+                write_report(run, task, content, result.history, split, samples, answers[split])
+                break
         log.info("%s", folder)
     distributed.barrier()
     return run
@@ -117,8 +127,12 @@ def finish(
     train: Samples,
     valid: Samples | None,
     test: Samples | None,
-) -> dict[str, Any]:
-    """Calibrate and judge the selected and the last weights, write models, predictions and samples."""
+) -> tuple[dict[str, Any], dict[str, list[Prediction]]]:
+    """Calibrate and judge the selected and the last weights, write models, predictions and samples.
+
+    Returns:
+        What run.json says of both, and the kept weights' uncalibrated answers by split.
+    """
     precision = choose_precision(recipe.fit, task.device)
     size = 2 * recipe.fit.batch_size
     judged: dict[str, Any] = {"selected_epoch": result.selected_epoch + 1, "compute_share": result.compute_share}
@@ -127,7 +141,7 @@ def finish(
         state = result.selected if which == "selected" else result.last
         task.load_shared_state(state)
         task.calibration = {}
-        answers: dict[str, Sequence[Prediction]] = {}
+        answers: dict[str, list[Prediction]] = {}
         if valid is not None:
             answers["valid"] = predict_all(task, valid, size, precision)
             task.calibrate(answers["valid"], valid)
@@ -151,7 +165,7 @@ def finish(
         if rows:
             run.write_table("predictions.csv", rows)
         run.write_table("samples.csv", sample_rows(train, scores_by_sample))
-    return judged
+    return judged, answers
 
 
 def write_report(
@@ -159,18 +173,14 @@ def write_report(
     task: Task,
     description: dict[str, Any],
     history: History,
-    valid: Samples | None,
-    test: Samples | None,
-    precision: torch.dtype,
+    split: str,
+    samples: Samples,
+    predictions: Sequence[Prediction],
 ) -> None:
-    """Write report.html about the test split, or validation where there is none; nothing without either."""
+    """Write report.html about the answers to one split."""
     from kinesics.engine.report import run_report
 
-    samples = test if test is not None else valid
-    if samples is None:
-        return
-    predictions = predict_all(task, samples, 256, precision)
-    info = {**description, "split": "test" if test is not None else "valid"}
+    info = {**description, "split": split}
     info["data"] = Path(description["data"]["manifest"]).name
     info["data set"] = description["data"]
     info["git_commit"] = description["environment"]["git_commit"]
@@ -223,42 +233,57 @@ def sample_rows(train: Samples, scores: dict[str, np.ndarray]) -> list[dict[str,
     return rows
 
 
-def resumable(folder: Path) -> bool:
-    """Whether there is something in `folder` that `--resume` can go on with."""
-    return bool(list_checkpoints(folder / "checkpoints")) or (folder / "config.yaml").is_file()
+def _check_settings(run: Run, recipe: Recipe) -> None:
+    """Refuse to resume with other settings than those the run was started with.
 
-
-def _check_unchanged(run: Run, existing: bool, splits: Splits) -> None:
-    if not existing:
+    Where the run and the data lie may change, and so may threads and device; the data themselves are compared apart.
+    """
+    stored = run.folder / "config.yaml"
+    if not stored.is_file():
         return
-    before = run.read_json("run.json").get("data", {}).get("fingerprint")
-    if before is not None and before != splits.fingerprint:
+    try:
+        before = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{stored} can't be read: {error}", hint="start anew in another --out folder") from error
+    changed = _differences(before, dataclasses.asdict(recipe))
+    if changed := [name for name in changed if name not in ("out", "data", "fit.threads", "fit.device")]:
         raise UserError(
-            f"the manifest is not the one that {run.folder} was started with (its fingerprint changed)",
-            hint="restore it, or start anew in another --out folder",
+            f"--resume with other settings than {run.folder} was started with: "
+            f"{', '.join('--' + name for name in changed[:6])}",
+            hint=f"kinesics train --resume {run.folder} goes on with its own; or choose another --out folder",
+        )
+
+
+def _differences(before: object, now: object, name: str = "") -> list[str]:
+    """Dotted names of the settings that differ; those that an older version did not know are passed over."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [d for key in before for d in _differences(before[key], now.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if before == now else [name]
+
+
+def _check_data(run: Run, now: dict[str, Any]) -> None:
+    """Refuse to resume on another manifest, or with other images left out, than the run was started with."""
+    before = run.read_json("run.json").get("data", {})
+    if changed := [name for name, value in now.items() if before.get(name, value) != value]:
+        raise UserError(
+            f"the data are not those that {run.folder} was started with (changed: {', '.join(changed)})",
+            hint="restore the manifest and its images, or start anew in another --out folder",
         )
 
 
 def _description(
-    recipe: Recipe,
-    splits: Splits,
-    train: Samples,
-    valid: Samples | None,
-    test: Samples | None,
-    status: str,
+    recipe: Recipe, splits: Splits, classes: Sequence[str], sizes: dict[str, int], status: str
 ) -> dict[str, Any]:
     return {
         "status": status,
         "system": recipe.system,
         "preset": recipe.preset,
         "seed": recipe.seed,
-        "classes": list(train.classes),
+        "classes": list(classes),
         "data": {
             "manifest": str(recipe.data),
             "fingerprint": splits.fingerprint,
-            "train": len(train),
-            "valid": len(valid) if valid is not None else 0,
-            "test": len(test) if test is not None else 0,
+            **sizes,
             "valid_from": splits.valid_from,
             "left_out": [dataclasses.asdict(bad) for bad in splits.bad],
         },

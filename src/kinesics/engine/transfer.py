@@ -9,9 +9,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from kinesics.engine.run import read_weights
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
-from kinesics.nn.weights import fit_state, read_state
+from kinesics.nn.weights import LoadReport, fit_state, read_state
 
 log = logging.getLogger("kinesics")
 
@@ -24,7 +25,7 @@ def shipped_models() -> dict[str, Path]:
     return {Path(str(item)).stem: Path(str(item)) for item in folder.iterdir() if item.name.endswith(".json")}
 
 
-def start_from(task: Task, source: str) -> None:
+def start_from(task: Task, source: str) -> LoadReport:
     """Load into `task` what fits of the weights that `source` names; the log says what did not.
 
     Own runs carry over everything shared, the classifier's rows by class name where both have names. Foreign files in
@@ -34,8 +35,11 @@ def start_from(task: Task, source: str) -> None:
         task: built for the new data.
         source: run directory, weights file, or shipped model's name.
 
+    Returns:
+        What was loaded into `task.model`.
+
     Raises:
-        UserError: nothing there, or nothing in it fits.
+        UserError: nothing there, a damaged file, or nothing in it fits.
     """
     state, classes = _read(source)
     own = {name: tensor for name, tensor in state.items() if name.startswith("model.")}
@@ -49,6 +53,7 @@ def start_from(task: Task, source: str) -> None:
     matching = {n: t for n, t in rest.items() if n in shared and shared[n].shape == t.shape}
     if matching and classes == target:
         task.load_shared_state(matching)
+    return report
 
 
 def _read(source: str) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
@@ -72,7 +77,8 @@ def _read(source: str) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
     if description is None:
         return read_state(path), None
     try:
-        classes = tuple(str(name) for name in json.loads(description.read_text(encoding="utf-8"))["spec"]["classes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads(description.read_text(encoding="utf-8"))
+        classes = tuple(str(name) for name in content["spec"]["classes"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{description} is not a model description: {error!r}") from error
-    return read_state(description.with_suffix(".safetensors")), classes
+    return read_weights(description.with_suffix(".safetensors"), content), classes

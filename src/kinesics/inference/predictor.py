@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from kinesics.data.decode import UnreadableImage, load_image, to_pixels
+from kinesics.engine.device import choose_device
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
@@ -107,13 +108,14 @@ def load(run: str | os.PathLike[str], last: bool = False, device: str = "cpu") -
     Args:
         run: run directory, or the name of a shipped model.
         last: the last epoch's weights instead of the kept ones.
-        device: cpu, cuda or cuda:N.
+        device: auto, cpu, cuda or cuda:N.
 
     Raises:
-        UserError: no finished run there, damaged files.
+        UserError: no finished run there, damaged files, no such device.
     """
     from kinesics.engine.transfer import shipped_models
 
+    place = choose_device(device, "--device")
     shipped = shipped_models()
     if str(run) in shipped and not Path(run).exists():
         description = shipped[str(run)]
@@ -122,7 +124,7 @@ def load(run: str | os.PathLike[str], last: bool = False, device: str = "cpu") -
         found = Run.find(run)
         stem = "model_last" if last and (found.folder / "model_last.json").is_file() else "model"
         task, system = load_model(found, _task_class, stem)
-    return Predictor(task.to(device), system)
+    return Predictor(task.to(place), system)
 
 
 def _task_class(name: str) -> type[Task]:

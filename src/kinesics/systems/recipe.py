@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from kinesics.engine.config import FitConfig, InputConfig, Recipe
+from kinesics.engine.config import FitConfig, InputConfig, Recipe, require
 from kinesics.errors import UserError
 from kinesics.systems import System, get_system
 
@@ -29,8 +30,16 @@ def recipe_parser(system: System, preset: str) -> ArgumentParser:
         UserError: the system has no such preset.
     """
     if preset not in system.presets:
-        raise UserError(f"{system.name} has no preset {preset!r}; it has {', '.join(system.presets)}")
-    parser = ArgumentParser(prog=f"kinesics train {system.name}", description=system.summary, exit_on_error=False)
+        close = get_close_matches(preset, system.presets, n=1, cutoff=0.4)
+        raise UserError(
+            f"{system.name} has no preset {preset!r}; it has {', '.join(system.presets)}",
+            hint=f"did you mean {close[0]}?" if close else None,
+        )
+    # The help text of a flag is the string under its config field.
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog=f"kinesics train {system.name}", description=system.summary, exit_on_error=False, allow_abbrev=False
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML recipe; later flags override it")
     parser.add_argument("--system", type=str, default=system.name, help="name of the system")
     parser.add_argument("--preset", type=str, default=preset, help=f"one of {', '.join(system.presets)}")
@@ -58,14 +67,17 @@ def parse_recipe(system_name: str | None, arguments: Sequence[str]) -> Recipe:
         )
     if system_name and content.get("system") not in (None, system_name):
         raise UserError(f"the config file is for {content['system']}, but {system_name} was asked for")
-    preset = _flag_value(arguments, "--preset") or content.get("preset") or "default"
-    parser = recipe_parser(get_system(str(name)), str(preset))
-    return _parse(parser, lambda: parser.parse_args(list(arguments)))
+    asked = _flag_values(arguments, "--preset")
+    preset = str(asked[-1] if asked else content.get("preset") or "default")
+    parser = recipe_parser(get_system(str(name)), preset)
+    _check_flags(parser, arguments)
+    return _parse(parser, str(name), preset, lambda: parser.parse_args(list(arguments)))
 
 
 def make_recipe(system_name: str, settings: Mapping[str, Any]) -> Recipe:
     """A recipe from Python: dotted names as on the command line, e.g. {"data": "m.csv", "fit.epochs": 3}."""
-    parser = recipe_parser(get_system(system_name), str(settings.get("preset", "default")))
+    preset = str(settings.get("preset", "default"))
+    parser = recipe_parser(get_system(system_name), preset)
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         place = nested
@@ -73,7 +85,7 @@ def make_recipe(system_name: str, settings: Mapping[str, Any]) -> Recipe:
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = str(value) if isinstance(value, Path) else value
-    return _parse(parser, lambda: parser.parse_object(nested))
+    return _parse(parser, system_name, preset, lambda: parser.parse_object(nested))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -81,19 +93,37 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe(None, ["--config", str(path)])
 
 
-def _parse(parser: ArgumentParser, parse: Any) -> Recipe:
+def _parse(parser: ArgumentParser, system: str, preset: str, parse: Callable[[], Namespace]) -> Recipe:
     try:
-        found: Namespace = parser.instantiate_classes(parse())
+        # jsonargparse renamed it in 4.49 and drops the old name in 5
+        instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+        found: Namespace = instantiate(parse())
     except UserError:
         raise
     except (ArgumentError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(_short(str(error)), hint=f"{parser.prog} --help lists the flags") from error
     if found.data is None:
         raise UserError("--data is missing: which manifest?", hint=f"{parser.prog} --data MANIFEST.csv")
+    require(found.seed >= 0, "--seed", found.seed, "at least 0")
+    if found.system != system:
+        raise UserError(f"--system {found.system}, but {system} was asked for", hint=f"kinesics train {found.system}")
     return Recipe(
-        system=found.system, data=found.data, task=found.task, out=found.out, seed=found.seed, preset=found.preset,
+        system=system, data=found.data, task=found.task, out=found.out, seed=found.seed, preset=preset,
         classes=found.classes, weights=found.weights, input=found.input, fit=found.fit,
     )  # fmt: skip
+
+
+def _check_flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    """Answer the first unknown flag with the closest known ones."""
+    known = [name for action in parser._actions for name in action.option_strings]
+    for word in arguments:
+        flag = word.split("=", 1)[0]
+        if flag.startswith("--") and flag not in known:
+            close = get_close_matches(flag, known, n=3)
+            raise UserError(
+                f"unknown flag {flag}",
+                hint=f"did you mean {' or '.join(close)}?" if close else f"{parser.prog} --help lists the flags",
+            )
 
 
 def _short(message: str) -> str:
@@ -102,20 +132,25 @@ def _short(message: str) -> str:
     return "\n  ".join(dict.fromkeys(lines))[:800]
 
 
-def _flag_value(arguments: Sequence[str], flag: str) -> str | None:
+def _flag_values(arguments: Sequence[str], flag: str) -> list[str]:
+    found = []
     for place, word in enumerate(arguments):
         if word == flag and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if word.startswith(flag + "="):
-            return word.split("=", 1)[1]
-    return None
+            found.append(arguments[place + 1])
+        elif word.startswith(flag + "="):
+            found.append(word.split("=", 1)[1])
+    return found
 
 
 def _config_content(arguments: Sequence[str]) -> dict[str, Any]:
-    """The YAML file that --config names, read ahead of parsing to learn its system and preset."""
-    path = _flag_value(arguments, "--config")
-    if path is None:
-        return {}
+    """What the YAML files that --config names say, read ahead of parsing to learn the system and the preset."""
+    content: dict[str, Any] = {}
+    for path in _flag_values(arguments, "--config"):
+        content |= _read_yaml(path)
+    return content
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

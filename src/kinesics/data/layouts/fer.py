@@ -66,7 +66,7 @@ def ferplus(source: Path, out: Path, *, labels: str = "majority") -> Rows:
     lines, columns = csv_columns(votes_table, ("Usage", "Image name", *VOTED))
     votes = _votes(votes_table, lines, columns)
     majority = votes.argmax(axis=1)
-    named = np.array([bool(name.strip()) for name in columns["Image name"]])
+    named = np.array([bool(name.strip()) for name in columns["Image name"]], dtype=bool)
     voted = votes.sum(axis=1) > 0
     unknown, no_face = majority == len(EMOTIONS), majority == len(EMOTIONS) + 1
     left_out = {

@@ -43,7 +43,12 @@ def rafdb(source: Path, out: Path, *, images: str = "auto") -> Rows:
             continue
         name, number = words[0], whole_number(words[-1])
         split = name.split("_")[0]
-        if len(words) != 2 or split not in ("train", "test") or number not in ORDERS["rafdb"]:
+        if (
+            len(words) != 2
+            or Path(name).name != name
+            or split not in ("train", "test")
+            or number not in ORDERS["rafdb"]
+        ):
             bad.append(line)
             continue
         stem = Path(name).stem

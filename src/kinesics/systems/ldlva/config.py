@@ -65,22 +65,24 @@ class LDLVAConfig:
     bank_start: str = "teacher"
     """First predictions in the bank: "teacher" (its out-of-fold predictions, where there is a teacher), "label" (the
     smoothed given label) or "uniform"."""
-    bank_hold: int = 4
+    bank_hold: int = 0
     """Epochs in which the bank keeps its first predictions, so that an untrained network doesn't overwrite them."""
     bank_momentum: float = 0.0
     """Share of the old entry that an update keeps, in [0, 1)."""
     warmup: int = 0
     """Epochs of plain cross-entropy before neighbours are trusted."""
 
-    # discriminative loss
+    # losses
+    class_weights: str = "none"
+    """Weight of each sample's L_cls: "none", or "balanced" by its label: N / (C N_c) (released code on AffectNet)."""
     gamma: float = 0.01
     """Weight of L_D."""
     reduction: str = "mean"
     """"mean" over the batch (released code) or "sum" (the text's formulas)."""
     centres: str = "trained"
     """"trained": class centres follow the gradient of L_D (the text); "moved": the released code's own rule."""
-    centre_lr: float = 0.5
-    """Rate of the centres' SGD; the released code's alpha."""
+    centre_lr: float = 50.0
+    """Rate of the centres' SGD, which gamma scales down; with "moved" the released code's alpha, 0.5 there."""
     centre_init: float = 0.0
     """Standard deviation of the first centres; 0 puts them all at the origin, as the released code does."""
     neighbours_in_centres: bool = False
@@ -118,6 +120,7 @@ _CHOICES = {
     "similarity": ("gaussian", "laplace"),
     "bank_start": ("teacher", "label", "uniform"),
     "reduction": ("mean", "sum"),
+    "class_weights": ("none", "balanced"),
     "centres": ("trained", "moved"),
 }
 
@@ -128,6 +131,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.bank_hold": 0,
         "task.reduction": "sum",
         "task.uncertainty_through_centres": True,
+        "task.centre_lr": 1.0,
         "task.centre_init": 1.0,
         "task.backbone": "resnet18",
         "input.size": 112,
@@ -151,6 +155,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.calibration_floor": -1.3,
         "task.uncertainty_init": 0.378,
         "task.centres": "moved",
+        "task.centre_lr": 0.5,
         "task.neighbours_in_centres": True,
         "task.bank_hold": 0,
         "task.backbone": "resnet50",

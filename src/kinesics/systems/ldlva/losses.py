@@ -62,15 +62,19 @@ def target_distribution(label_BC: Tensor, aggregated_BC: Tensor, uncertainty_B: 
     return torch.lerp(label_BC, aggregated_BC, uncertainty_B.unsqueeze(1))
 
 
-def classification_loss(target_BC: Tensor, log_probability_BC: Tensor, reduction: str = "mean") -> Tensor:
+def classification_loss(
+    target_BC: Tensor, log_probability_BC: Tensor, reduction: str = "mean", weight_B: Tensor | None = None
+) -> Tensor:
     """L_cls = -sum_i sum_j d_j log f_j, or its mean over i.
 
     Args:
         target_BC: (B, C) d. Its gradient is kept: that is how lambda and the calibration network learn.
         log_probability_BC: (B, C) log f.
         reduction: "sum" (the text) or "mean".
+        weight_B: (B,) or (1,) weights of the samples; None for 1.
     """
-    return _reduce(-(target_BC * log_probability_BC).sum(1), reduction)
+    loss = -(target_BC * log_probability_BC).sum(1)
+    return _reduce(loss if weight_B is None else loss * weight_B, reduction)
 
 
 def classification_loss_release(target_BC: Tensor, probability_BC: Tensor, weight_B: Tensor | None = None) -> Tensor:

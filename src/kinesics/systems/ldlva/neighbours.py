@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from kinesics.engine.fit import predict_all, step_seed
 from kinesics.engine.task import DataSpec, Preparation
 from kinesics.errors import UserError
 from kinesics.systems.ldlva.config import LDLVAConfig
+
+log = logging.getLogger("kinesics")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ def locate(
     source = config.source
     if source == "auto":
         source = "columns" if complete and config.space == "valence_arousal" else "teacher"
+        if given is not None and not complete:
+            missing = int((~np.isfinite(given).all(1)).sum())
+            log.info("%d training rows have no valence-arousal: it comes from a teacher instead", missing)
     if source == "columns":
         if given is None or not complete:
             missing = len(train) if given is None else int((~np.isfinite(given).all(1)).sum())

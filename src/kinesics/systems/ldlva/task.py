@@ -63,6 +63,7 @@ class LDLVA(Classifier):
 
     def attach(self, train: Samples) -> None:
         """Keep the training samples: `forward` neighbours are read from them, and their labels."""
+        super().attach(train)
         self._train = train
         self._label = torch.from_numpy(train.columns["label"])
 
@@ -123,8 +124,9 @@ class LDLVA(Classifier):
         log_probability = F.log_softmax(logits, 1)
         self._fresh = own_BV.detach(), log_probability.detach().exp()
         one_hot = one_hot_targets(batch, self.spec.n_classes, votes=False)
+        weight = self.sample_weights(label)
         if self._epoch < self.config.warmup:
-            return {"loss": losses.classification_loss(one_hot, log_probability, self.config.reduction)}
+            return {"loss": losses.classification_loss(one_hot, log_probability, self.config.reduction, weight)}
 
         neighbour_BK = self.neighbour_index[index].long()
         other_BKV, other_BKC = self._neighbour_outputs(neighbour_BK, batch)
@@ -132,7 +134,7 @@ class LDLVA(Classifier):
         aggregated = losses.aggregate(zeta_BK * self.neighbour_similarity[index], other_BKC)
         uncertainty = torch.sigmoid(self.uncertainty_logit[index])
         target = losses.target_distribution(one_hot, aggregated, uncertainty)
-        cls = losses.classification_loss(target, log_probability, self.config.reduction)
+        cls = losses.classification_loss(target, log_probability, self.config.reduction, weight)
         centre = self._discriminative_loss(own_BV, label, uncertainty, other_BKV, neighbour_BK)
         return {
             "loss": cls + self.config.gamma * centre,

@@ -1,0 +1,82 @@
+"""LDLVA: label distribution learning over neighbours in valence-arousal space, with an uncertainty for every sample.
+
+N. Le, K. Nguyen, Q. Tran, E. Tjiputra, B. Le, A. Nguyen, "Uncertainty-aware Label Distribution Learning for Facial
+Expression Recognition", WACV 2023 (arXiv 2209.10448).
+
+Map of the text
+---------------
+x^i image, l^i its one-hot label, v^i its feature vector (V numbers), a^i its valence and arousal, f the softmax output,
+N(i) its K nearest neighbours in valence-arousal space, mu_j the centre of class j. B samples in a batch.
+
+=====================================================================  ===========================================
+equation                                                               function
+=====================================================================  ===========================================
+N(i): K nearest in the valence-arousal space                           `neighbours.nearest`
+a^i where the data have none ("pseudo-valence-arousal")                `neighbours.locate`
+s^i_k = exp(-||a^i - a^k||_2^2 / delta^2)                              `losses.local_similarity`
+zeta^i_k = sigmoid(g([v^i, v^k]; phi))                                 `model.Calibration`
+c^i_k = zeta^i_k s^i_k                                                 `task.LDLVA.training_step`
+d~^i = sum_k c^i_k f(x^k) / sum_k c^i_k                                `losses.aggregate`
+d^i = (1 - lambda^i) l^i + lambda^i d~^i                               `losses.target_distribution`
+L_cls = -sum_i sum_j d^i_j log f_j(x^i)                                `losses.classification_loss`
+L_D, 1st term: 1/2 sum_i (1 - lambda^i) ||v^i - mu_{y^i}||_2^2         `losses.intra_class_loss`
+L_D, 2nd term: sum_{j != k} exp(-||mu_j - mu_k||_2^2 / sqrt(V))        `losses.centre_repulsion`
+L = L_cls + gamma L_D                                                  `task.LDLVA.training_step`
+=====================================================================  ===========================================
+
+lambda is the text's UNCERTAINTY everywhere: 0 trusts the given label, 1 the neighbours.
+
+Presets
+-------
+`paper` is the text. `release` follows the authors' released code where that differs:
+
+==============================  ==========================================================================
+option                          what the released code does instead of the text
+==============================  ==========================================================================
+similarity laplace, delta 0.5   exp(-||a_i - a_k||_1 / 0.5): another norm, not squared
+calibration_floor -1.3          g's output is clamped from below, so zeta >= .214 and has no gradient there
+calibration_hidden [512, 256]   the text says "MLP"; the code has these widths
+calibration_norm                batch normalisation over the B K pairs inside g
+uncertainty_init .378           it trains the certainty 1 - lambda, starting from sigmoid(.5) = .622
+uncertainty_through_centres     off: lambda is a constant in L_D, which by itself only ever raises lambda
+reduction mean                  losses are means over samples, not sums
+neighbours_in_centres           the K neighbours count in L_D's first term, with their labels and lambdas
+centres moved                   centres follow a hand-made step instead of a gradient (`move_centres_release`):
+                                the pairwise term counts each pair once, divides by V instead of sqrt(V), has
+                                weight 0.1 instead of gamma; the attraction is divided by B(1 + K) once more
+centre_init 0                   all centres start at the origin, where the repulsion's gradient is zero
+neighbours forward              as the text; the neighbours are run in training mode, so batch normalisation
+                                sees them as a batch of their own and updates its statistics twice a step
+==============================  ==========================================================================
+
+What of the released code is not reproduced: it picks the epoch on the test set (here: on validation); it loses lambda
+when resumed (here: kept); neighbours are not randomly erased there (here they get the run's whole augmentation); it
+takes K neighbours from its CSV (here: searched); an L2 term that it declares but never adds; optional class weights;
+1e-10 added inside the logarithm (here log-softmax; `losses.classification_loss_release` is kept for comparison). Its
+Keras checkpoints are not read.
+
+Where the text is silent
+------------------------
+The figures behind the defaults are in EXPERIMENTS.md.
+
+=============================================  ==========================================  ====================
+open question                                  option                                      evidence
+=============================================  ==========================================  ====================
+neighbours by a forward pass or from a bank    `neighbours`                                see EXPERIMENTS.md
+how fresh the bank is, what it starts from     `bank_start`, `bank_hold`, `bank_momentum`  see EXPERIMENTS.md
+when neighbours are trusted                    `warmup`                                    see EXPERIMENTS.md
+where valence-arousal comes from               `source`, `space`, `teacher_*`              see EXPERIMENTS.md
+width of the local similarity                  `delta`                                     see EXPERIMENTS.md
+lambda's start (it is the sigmoid of a logit)  `uncertainty_init`                          see EXPERIMENTS.md
+lambda's rate                                  `uncertainty_lr`, `uncertainty_momentum`    see EXPERIMENTS.md
+sums or means, which lambda's rate assumes     `reduction`                                 see EXPERIMENTS.md
+whether L_D teaches lambda                     `uncertainty_through_centres`               no: see below
+whether d's gradient is kept                   none                                        yes: see below
+widths of g                                    `calibration_hidden`                        see EXPERIMENTS.md
+first centres and their rate                   `centre_init`, `centre_lr`                  see EXPERIMENTS.md
+weight of L_D                                  `gamma`                                     0.01, as the release
+=============================================  ==========================================  ====================
+
+L_D's gradient for lambda^i is -||v^i - mu_{y^i}||^2 / 2, never positive: by itself it drives every lambda to 1,
+whatever the label is. d's gradient has to be kept, as lambda and g learn in no other way.
+"""
