@@ -55,6 +55,7 @@ def test_an_imported_model_answers_as_the_network_does(
         (("--classes", "happy"), "two or more"),
         (("--classes", "happy,happiness"), "two or more different names"),
         (("--backbone", "resnet50"), "resnet50"),
+        (("--stem", "imagenet"), "conv1.weight is (64, 3, 3, 3) in the file, (64, 3, 7, 7) in the model"),
         (("--backbone", "vgg16"), "compact, resnet18"),
         (("--size", "4"), "between 8 and 1024"),
         (("--std", "0"), "above 0"),

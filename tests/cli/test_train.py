@@ -33,7 +33,7 @@ EXACT = ("metrics.csv", "predictions.csv", "samples.csv", "model.safetensors", "
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the report takes longer than these trainings; the run that all share and the killed one have theirs."""
-    monkeypatch.setattr(session, "write_report", lambda *_: None)
+    monkeypatch.setattr(session, "write_report", lambda *_, **__: None)
 
 
 def test_a_run_directory(run: Path, faces: Path) -> None:

@@ -15,6 +15,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("out", type=Path, help="run directory to write")
     parser.add_argument("--system", default="cross_entropy", help="system whose model it becomes")
     parser.add_argument("--backbone", required=True, help="compact, resnet18, resnet34 or resnet50")
+    parser.add_argument("--stem", default="auto", help="first layers of a ResNet: small, medium or imagenet")
     parser.add_argument("--classes", required=True, help="class names in label order, separated by commas")
     parser.add_argument("--size", type=int, required=True, help="side of the input in pixels")
     parser.add_argument("--channels", type=int, default=3, choices=(1, 3))
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--classes must be two or more different names; got {given.classes!r}")
     task_class = get_system(given.system).task_class
     spec = DataSpec(classes, given.size, given.channels, given.mean, given.std, n_train=0)
-    task = task_class.build(task_class.config_class(backbone=given.backbone), spec)
+    task = task_class.build(task_class.config_class(backbone=given.backbone, stem=given.stem), spec)
     report = start_from(task, given.file)
     if lacking := [*report.skipped_shape, *report.missing]:
         raise UserError(

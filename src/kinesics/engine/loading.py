@@ -137,7 +137,13 @@ def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -
         return split
     part = samples.subset(train)
     group = part.extra.get("group")
-    assigned = split_by_group(group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed)
+    try:
+        assigned = split_by_group(group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed)
+    except UserError as error:
+        raise UserError(
+            f"no validation rows can be held out of train: {error.message}",
+            hint="give rows split=valid, or --input.valid_fraction 0 for none",
+        ) from error
     changed = split.copy()
     changed[train[assigned == "valid"]] = "valid"
     return changed

@@ -59,6 +59,10 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     if resume:
         _check_settings(run, recipe)
     manifest = read_manifest(recipe.data, recipe.classes)
+    if not manifest.classes and manifest.targets() is None:
+        raise UserError(f"{manifest.path} has nothing to learn: none of the columns label, p_<class> and target")
+    if len(manifest.classes) == 1:
+        raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
     splits = load_splits(manifest, recipe.input, recipe.seed)
     train = labelled(splits.train, "training", manifest.path)
     valid = labelled(splits.valid, "validation", manifest.path)

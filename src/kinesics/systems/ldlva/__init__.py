@@ -74,7 +74,7 @@ whether L_D teaches lambda                     `uncertainty_through_centres`    
 whether d's gradient is kept                   none                                        yes: see below
 widths of g                                    `calibration_hidden`                        see EXPERIMENTS.md
 first centres and their rate                   `centre_init`, `centre_lr`                  see EXPERIMENTS.md
-weight of L_D                                  `gamma`                                     0.01, as the release
+weight of L_D                                  `gamma`                                     see EXPERIMENTS.md
 =============================================  ==========================================  ====================
 
 L_D's gradient for lambda^i is -||v^i - mu_{y^i}||^2 / 2, never positive: by itself it drives every lambda to 1,

@@ -52,7 +52,7 @@ class LDLVAConfig:
     """Lower clamp of g's output before the sigmoid; the released code has -1.3, so that zeta is in [.214, 1)."""
 
     # uncertainty lambda
-    uncertainty_init: float = 0.5
+    uncertainty_init: float = 0.4
     """Uncertainty lambda of every sample at the start, in (0, 1)."""
     uncertainty_lr: float = 10.0
     """Rate of lambda's own SGD; it is not scheduled."""
@@ -75,13 +75,13 @@ class LDLVAConfig:
     # losses
     class_weights: str = "none"
     """Weight of each sample's L_cls: "none", or "balanced" by its label: N / (C N_c) (released code on AffectNet)."""
-    gamma: float = 0.01
-    """Weight of L_D."""
+    gamma: float = 0.001
+    """Weight of L_D. The text's 0.01 goes with pretrained features; without them it slows learning down."""
     reduction: str = "mean"
     """"mean" over the batch (released code) or "sum" (the text's formulas)."""
     centres: str = "trained"
     """"trained": class centres follow the gradient of L_D (the text); "moved": the released code's own rule."""
-    centre_lr: float = 50.0
+    centre_lr: float = 500.0
     """Rate of the centres' SGD, which gamma scales down; with "moved" the released code's alpha, 0.5 there."""
     centre_init: float = 0.0
     """Standard deviation of the first centres; 0 puts them all at the origin, as the released code does."""
@@ -127,6 +127,8 @@ _CHOICES = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
+        "task.gamma": 0.01,
+        "task.uncertainty_init": 0.5,
         "task.neighbours": "forward",
         "task.bank_hold": 0,
         "task.reduction": "sum",
@@ -154,6 +156,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.calibration_norm": True,
         "task.calibration_floor": -1.3,
         "task.uncertainty_init": 0.378,
+        "task.gamma": 0.01,
         "task.centres": "moved",
         "task.centre_lr": 0.5,
         "task.neighbours_in_centres": True,
