@@ -115,6 +115,7 @@ def test_mistakes(run: Path, faces: Path, tmp_path: Path, kinesics: Callable[...
     for flags, said in (
         (("--by", "age"), "--by age: the manifest has no such column; it has valence, arousal, group"),
         (("--device", "cuda:9"), "--device cuda:9"),
+        (("--out", run), "whose own files would be lost"),
         (("--device", "toaster"), "--device 'toaster'"),
     ):
         answer = kinesics("evaluate", run, "--data", faces, *flags)

@@ -38,6 +38,9 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_directory(run: Path, faces: Path) -> None:
     names = {path.name for path in run.iterdir()}
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == [
+        "step-000000012.ckpt", "step-000000014.ckpt",
+    ]  # fmt: skip
     assert names == {*EXACT, "model_last.json", "config.yaml", "run.json", "report.html", "checkpoints"}
     described = json.loads((run / "run.json").read_text())
     assert described["status"] == "finished" and described["system"] == "ldlva" and described["seed"] == 0
@@ -80,7 +83,7 @@ def test_the_stored_recipe_is_the_one_that_ran(run: Path, faces: Path, flags: tu
 def killed(started: Callable[..., Any], folder: Path, sign: str, words: tuple[object, ...]) -> float:
     """Start a training and `kill -9` it at a random moment after a file like `sign` has appeared in its folder."""
     process = started(*words)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while process.poll() is None and not list(folder.glob(sign)) and time.monotonic() < deadline:
         time.sleep(0.005)
     moment = random.uniform(0, 0.25)

@@ -170,6 +170,8 @@ def test_shared_state_goes_from_one_task_to_another(
     assert predict_all(other, train, 8) == predict_all(task, train, 8)
     with pytest.raises(ValueError, match="unheard"):
         other.load_shared_state({"unheard": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"model\.fc\.bias is \(1,\), expected \(7,\)"):
+        other.load_shared_state({"model.fc.bias": torch.zeros(1)})  # a copy would stretch it
 
 
 def test_one_answer_a_sample_that_sums_to_one(

@@ -43,7 +43,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "KINESICS_CACHE": str(folder / "cache")}
     done = subprocess.run(
         [*command, str(WORKER), str(folder), str(manifest)],
-        env=environment, capture_output=True, text=True, timeout=300, check=False,
+        env=environment, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
@@ -154,6 +154,18 @@ def test_batches_that_can_not_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> 
         distributed.check_batch_size(10, 1)
     with pytest.raises(UserError, match=r"over 3 processes x 2 micro-batches, 2 or more"):
         distributed.check_batch_size(6, 2)  # one sample each: batch normalisation can't
+
+
+def test_a_gpu_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the group is joined: NCCL's messages travel over the current GPU."""
+    said: list[object] = []
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "set_device", said.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", said.append)
+    distributed.start("cuda")
+    distributed.start("cpu")
+    assert said == [3, "nccl", "gloo"]
 
 
 def test_alone_nothing_is_shared() -> None:

@@ -11,7 +11,7 @@ from kinesics.cli.arguments import Parser
 
 EPILOG = """The temperature was fitted on the validation data of the run's own training; metrics ending in _calibrated
 apply it.
---out writes evaluation.json, predictions.csv, confusion.csv and, with --by, subgroups.csv."""
+--out writes evaluation.json, predictions.csv, classes.csv, confusion.csv and, with --by, subgroups.csv."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,8 +36,11 @@ def main(argv: Sequence[str]) -> int:
     from kinesics.engine.evaluate import judge
     from kinesics.engine.run import Run
     from kinesics.engine.session import prediction_rows
+    from kinesics.errors import UserError
     from kinesics.inference.predictor import load
 
+    if given.out is not None and (given.out / "model.json").exists():
+        raise UserError(f"--out {given.out} is a run directory, whose own files would be lost", hint="give another one")
     predictor = load(given.run, last=given.last, device=given.device)
     found = judge(predictor.task, given.data, given.split, given.by, given.on_bad_image)
     if given.json:

@@ -16,8 +16,14 @@ T = TypeVar("T")
 
 
 def start(device: str) -> None:
-    """Join the process group when started by torchrun (RANK and WORLD_SIZE are set); otherwise do nothing."""
+    """Join the process group when started by torchrun (RANK and WORLD_SIZE are set); otherwise do nothing.
+
+    Args:
+        device: cpu or cuda; with cuda this process's own GPU becomes the one that "cuda" means.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if device.startswith("cuda"):
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ def fit(
         log.info("%s: resumed at epoch %d, step %d", name, state.epoch + 1, state.step)
     elif folder is not None:
         save_progress(folder, state, task, optimizers, average, scaler)
+        if distributed.is_main():
+            shutil.rmtree(folder / "prepare", ignore_errors=True)  # what it made is in the checkpoint now
 
     looping, computing = 0.0, 0.0
     while state.epoch < config.epochs:

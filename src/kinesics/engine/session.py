@@ -15,12 +15,13 @@ import pandas as pd
 import torch
 import yaml
 
+from kinesics.data.decode import RESIZING
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
 from kinesics.engine import distributed
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
-from kinesics.engine.device import choose_device, choose_precision
+from kinesics.engine.device import choose_device
 from kinesics.engine.fit import FitResult, fit, predict_all, step_seed
 from kinesics.engine.loading import Splits, labelled, load_splits
 from kinesics.engine.prediction import Prediction
@@ -137,7 +138,6 @@ def finish(
     Returns:
         What run.json says of both, and the kept weights' uncalibrated answers by split.
     """
-    precision = choose_precision(recipe.fit, task.device)
     size = 2 * recipe.fit.batch_size
     judged: dict[str, Any] = {"selected_epoch": result.selected_epoch + 1, "compute_share": result.compute_share}
     order = ("selected", "last") if recipe.fit.keep == "last" else ("last", "selected")
@@ -147,10 +147,10 @@ def finish(
         task.calibration = {}
         answers: dict[str, list[Prediction]] = {}
         if valid is not None:
-            answers["valid"] = predict_all(task, valid, size, precision)
+            answers["valid"] = predict_all(task, valid, size)
             task.calibrate(answers["valid"], valid)
         if test is not None:
-            answers["test"] = predict_all(task, test, size, precision)
+            answers["test"] = predict_all(task, test, size)
         scores = {}
         for split, samples in (("valid", valid), ("test", test)):
             if samples is not None:
@@ -163,7 +163,7 @@ def finish(
     for split, samples in (("valid", valid), ("test", test)):
         if samples is not None:
             rows += prediction_rows(answers[split], samples, split)
-    predictions = predict_all(task, train, size, precision)
+    predictions = predict_all(task, train, size)
     scores_by_sample = task.sample_scores(train, predictions)
     if distributed.is_main():
         if rows:
@@ -198,6 +198,10 @@ def write_report(
     )
 
 
+_DERIVED = ("time", "confidence", "uncertainty")
+"""Fields of an answer that predictions.csv leaves out: they follow from the distribution, once it is calibrated."""
+
+
 def prediction_rows(predictions: Sequence[Prediction], samples: Samples, split: str) -> list[dict[str, Any]]:
     """Rows of predictions.csv: what was given and the uncalibrated answer in full precision."""
     rows = []
@@ -212,8 +216,11 @@ def prediction_rows(predictions: Sequence[Prediction], samples: Samples, split: 
             row["target"] = float(target[i])
         answer = prediction.to_dict()
         shares = answer.pop("distribution", {})
-        row["predicted"] = answer.get("label", answer.get("angle", ""))
+        if "label" in answer:
+            row["predicted"] = answer["label"]
         row.update({f"p_{name}": share for name, share in shares.items()})
+        numbers = {key: value for key, value in answer.items() if isinstance(value, float) and key not in _DERIVED}
+        row.update({f"predicted_{key}": value for key, value in numbers.items()})
         if truth is not None:
             row.update({f"true_{name}": float(truth[i, j]) for j, name in enumerate(samples.classes)})
         rows.append(row)
@@ -291,7 +298,10 @@ def _description(
             "valid_from": splits.valid_from,
             "left_out": [dataclasses.asdict(bad) for bad in splits.bad],
         },
-        "preprocessing": {key: value for key, value in dataclasses.asdict(recipe.input).items() if key != "augment"},
+        "preprocessing": {
+            **{key: value for key, value in dataclasses.asdict(recipe.input).items() if key != "augment"},
+            "resizing": RESIZING,
+        },
         "processes": distributed.world_size(),
         "environment": environment(),
     }

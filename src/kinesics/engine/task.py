@@ -127,12 +127,16 @@ class Task(nn.Module, ABC):
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses by name; "loss" is minimised, the others are logged.
 
+        Gradients of micro-batches and of data-parallel processes are averaged: a loss that is the mean over its batch
+        is the same loss however the batch is shared out; a sum is divided by the number of parts.
+
         Args:
             batch: as `transform` returns it, with "index" (B,) int64 sample ids.
         """
 
     def after_step(self, batch: Batch) -> None:
-        """Called after the optimisers have stepped on `batch` (bank updates and the like)."""
+        """Called after each micro-batch, the last of a step after the optimisers have stepped (bank updates and the
+        like)."""
 
     # -- judging ------------------------------------------------------------------------------------------------
 
@@ -189,10 +193,17 @@ class Task(nn.Module, ABC):
         return {name: tensor for name, tensor in self.state_dict().items() if self._is_local(name)}
 
     def load_shared_state(self, state: dict[str, Tensor]) -> None:
-        """Overwrite the shared tensors in place; names and shapes must be those of `shared_state()`."""
+        """Overwrite all or some of the shared tensors in place.
+
+        Raises:
+            ValueError: a name or a shape is not one of `shared_state()`; nothing was overwritten.
+        """
         own = self.shared_state()
         if unknown := sorted(set(state) - set(own)):
             raise ValueError(f"not shared tensors of {type(self).__name__}: {', '.join(unknown[:5])}")
+        for name, tensor in state.items():
+            if tensor.shape != own[name].shape:
+                raise ValueError(f"{name} is {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
         with torch.no_grad():
             for name, tensor in state.items():
                 own[name].copy_(tensor)
