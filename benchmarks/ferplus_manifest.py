@@ -4,8 +4,9 @@
 
 writes OUT/images/*.png and OUT/all.csv: one row an image whose majority of ten votes is one of seven emotions (ties go
 to the first in FER+ order; contempt, unknown and not-a-face majorities are left out), with the votes in p_ columns,
-`label` the majority, `fer2013` the original single label. Test images that occur in Training or PublicTest, and
-PublicTest images that occur in Training, are dropped. `write_condition` makes the noisy manifests of the benchmark.
+`label` the majority, `fer2013` the original single label. Test images that occur in Training or PublicTest, identical
+or near-identical (kinesics' own finder), and PublicTest images that occur in Training, are dropped. `write_condition`
+makes the noisy manifests of the benchmark.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from kinesics.data.duplicates import find_duplicates
 from kinesics.data.emotions import BASIC, number_to_name
 from kinesics.data.noise import flip_labels
 
@@ -30,9 +32,10 @@ def read_table(sheets: Path) -> pd.DataFrame:
     votes = table[[name for name in table if name.startswith("v_")]]
     majority = votes.columns[votes.to_numpy().argmax(1)].str.removeprefix("v_")
     keep = pd.Series(majority.isin(BASIC)) & (table["fer2013_label"] >= 0)
+    group = pd.Series(find_duplicates(read_images(sheets, len(table))).near, index=table.index)
     for later, earlier in (("PublicTest", ["Training"]), ("PrivateTest", ["Training", "PublicTest"])):
-        seen = set(table.loc[table["usage"].isin(earlier), "dup_group"])
-        keep &= ~((table["usage"] == later) & table["dup_group"].isin(seen))
+        seen = set(group[table["usage"].isin(earlier)]) - {-1}
+        keep &= ~((table["usage"] == later) & group.isin(seen))
     table, majority = table[keep], majority[keep]
     found = pd.DataFrame({"index": table["index"], "path": [f"images/{i:05d}.png" for i in table["index"]]})
     found["label"] = np.asarray(majority)
@@ -43,21 +46,24 @@ def read_table(sheets: Path) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
+def read_images(sheets: Path, count: int) -> np.ndarray:
+    """(count, 48, 48) uint8: image k is tile k % 1024 of sheet k // 1024, tiles row by row."""
+    tiles = []
+    for path in sorted(sheets.glob("sheet_*.png")):
+        sheet = np.asarray(Image.open(path))
+        rows, columns = sheet.shape[0] // TILE, sheet.shape[1] // TILE
+        tiles.append(sheet.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE))
+    return np.concatenate(tiles)[:count]
+
+
 def write_images(sheets: Path, out: Path, indices: list[int]) -> None:
     """One PNG an image."""
     (out / "images").mkdir(parents=True, exist_ok=True)
-    sheet, number = None, -1
+    images = read_images(sheets, max(indices) + 1)
     for index in indices:
         target = out / "images" / f"{index:05d}.png"
-        if target.exists():
-            continue
-        if index // 1024 != number:
-            number = index // 1024
-            sheet = np.asarray(Image.open(sheets / f"sheet_{number:02d}.png"))
-        row, column = divmod(index % 1024, 32)
-        assert sheet is not None
-        tile = sheet[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
-        Image.fromarray(tile).save(target)
+        if not target.exists():
+            Image.fromarray(images[index]).save(target)
 
 
 def write_condition(table: pd.DataFrame, out: Path, condition: str, seed: int, n_train: int) -> Path:

@@ -118,6 +118,19 @@ def test_near_groups_hold_the_identical_ones_too() -> None:
     assert found.pairs.tolist() == [[1, 4]]
 
 
+def test_pictures_must_be_alike_everywhere_not_only_where_contrast_is() -> None:
+    scenes = _scenes(40)
+    left = np.arange(48) < 24
+
+    def beside(one: int, other: int) -> np.ndarray:
+        faint = 127.5 + 0.2 * (scenes[other].astype(float) - 127.5)
+        return np.where(left, scenes[one], faint).astype(np.uint8)
+
+    noise = np.random.default_rng(0).integers(0, 3, (48, 48), dtype=np.uint8)
+    images = np.concatenate([scenes[10:], [beside(0, 1), beside(0, 2), beside(3, 4), beside(3, 4) // 2 + 60 + noise]])
+    assert near_pairs(images).tolist() == [[32, 33]]
+
+
 def test_flat_pictures_are_only_compared_by_their_pixels() -> None:
     images = np.stack([np.full((48, 48), value, np.uint8) for value in (0, 0, 10, 200)])
     found = find_duplicates(images)
