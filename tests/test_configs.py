@@ -25,6 +25,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "ldlva_affectnet_resnet18.yaml": {
         "task.backbone": "resnet18", "task.stem": "imagenet", "input.size": 224, "input.augment.crop_pad": 8,
         "fit.lr": 3e-4, "fit.milestones": [5, 10, 20], "fit.decay": 0.2, "task.uncertainty_momentum": 0.9,
+        "task.class_weights": "balanced",
     },
 }  # fmt: skip
 """Recipe -> what it sets otherwise than its preset, from the released code's settings for that experiment."""

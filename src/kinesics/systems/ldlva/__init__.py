@@ -51,7 +51,7 @@ neighbours forward              as the text; the neighbours are run in training 
 
 What of the released code is not reproduced: it picks the epoch on the test set (here: on validation); it loses lambda
 when resumed (here: kept); neighbours are not randomly erased there (here they get the run's whole augmentation); it
-takes K neighbours from its CSV (here: searched); an L2 term that it declares but never adds; optional class weights;
+takes K neighbours from its CSV (here: searched); an L2 term that it declares but never adds;
 1e-10 added inside the logarithm (here log-softmax; `losses.classification_loss_release` is kept for comparison). Its
 Keras checkpoints are not read.
 
