@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from kinesics.data.decode import UnreadableImage, load_image, to_pixels
+from kinesics.data.decode import load_image, to_pixels
 from kinesics.engine.device import choose_device
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
@@ -76,12 +76,9 @@ class Predictor:
     def _pixels(self, image: Any) -> np.ndarray:
         """(size, size, channels) uint8 model input."""
         spec = self.task.spec
-        try:
-            if isinstance(image, str | os.PathLike):
-                return load_image(Path(image), spec.size, spec.channels)
-            return to_pixels(_as_pillow(image), spec.size, spec.channels)
-        except UnreadableImage as error:
-            raise UserError(f"{image if isinstance(image, str | os.PathLike) else 'image'}: {error}") from error
+        if isinstance(image, str | os.PathLike):
+            return load_image(Path(image), spec.size, spec.channels)
+        return to_pixels(_as_pillow(image), spec.size, spec.channels)
 
 
 def _as_pillow(image: Any) -> Image:
