@@ -122,12 +122,15 @@ class Classifier(Task):
         return found
 
     def calibrate(self, predictions: Sequence[Prediction], targets: Samples) -> None:
-        """Temperature scaling (Guo et al. 2017) on the given samples' labels."""
-        label = targets.columns["label"]
-        known = label >= 0
+        """Temperature scaling (Guo et al. 2017) on the given samples' labels, or their votes if votes were learned."""
+        wanted = targets.columns["label"]
+        known = wanted >= 0
+        votes = targets.columns.get("distribution")
+        if getattr(self.config, "labels", "hard") == "votes" and votes is not None:
+            wanted, known = votes, np.isfinite(votes).all(1)
         if known.any():
             log_probability = np.log(np.clip(probabilities(predictions)[known], 1e-300, 1.0))
-            self.calibration = {"temperature": fit_temperature(log_probability, label[known])}
+            self.calibration = {"temperature": fit_temperature(log_probability, wanted[known])}
 
     def metrics(self, predictions: Sequence[Prediction], targets: Samples) -> dict[str, float]:
         """Accuracy, UAR, calibration error and, where the data have them, distances to vote distributions."""
