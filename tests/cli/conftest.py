@@ -74,7 +74,7 @@ def command() -> Callable[..., Answer]:
 
     def run(*words: object) -> Answer:
         process = start(*words)
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=600)
         return Answer(process.returncode, out, err)
 
     return run

@@ -85,7 +85,7 @@ def test_nothing_is_asked_of_the_network_and_nothing_is_run(tmp_path: Path) -> N
 
 
 def test_user_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
-    table = pd.DataFrame({NASTY: [NASTY]})
+    table = pd.DataFrame([[NASTY]], columns=pd.Index([NASTY], dtype=object), dtype=object)
     sections = [
         Section(NASTY, [table_html(table, NASTY, titles={NASTY: NASTY}, units={NASTY: NASTY}), picture(NASTY)], NASTY),
         Section("x", [details(NASTY, ""), Picture(figures.confusion_heatmap(np.eye(1), (NASTY,)), NASTY, NASTY)]),

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+TRUTH = ("label", "distribution", "votes", "target", "valence_arousal")
+"""Columns that a task is never shown when it predicts."""
+
 
 @dataclass(frozen=True)
 class Samples:

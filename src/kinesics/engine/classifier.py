@@ -18,6 +18,7 @@ from kinesics.engine.config import require
 from kinesics.engine.evaluation import Evaluation, evaluate_classification
 from kinesics.engine.prediction import Emotion, Prediction
 from kinesics.engine.task import Batch, DataSpec, Task
+from kinesics.errors import UserError
 from kinesics.metrics.calibration import fit_temperature
 from kinesics.nn.backbones import BACKBONES, STEMS, make_backbone
 
@@ -68,7 +69,16 @@ class Classifier(Task):
         self._circumplex = circumplex_coordinates(spec.classes).astype(np.float64) if known else None
 
     def attach(self, train: Samples) -> None:
-        """Count the classes, for balanced weights."""
+        """Count the classes, for balanced weights.
+
+        Raises:
+            UserError: the data have no labels.
+        """
+        if "label" not in train.columns:
+            raise UserError(
+                "this system learns classes, but the manifest has none: no label and no p_<class> column",
+                hint="add a label column",
+            )
         if self.config.class_weights == "balanced":
             count = np.bincount(train.columns["label"], minlength=self.spec.n_classes)
             self._class_weight = torch.from_numpy(len(train) / (self.spec.n_classes * np.maximum(count, 1))).float()

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinesics.data.samples import Samples
+from kinesics.data.samples import TRUTH, Samples
 from kinesics.engine import distributed
 from kinesics.engine.average import Average
 from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints
@@ -193,7 +193,7 @@ def _step(
         guard.add(losses["loss"].detach(), positions)
         scaler.scale(losses["loss"] / config.accumulate).backward()
         for name, value in losses.items():
-            state.sums[name] = state.sums.get(name, 0.0) + float(value.detach()) / config.accumulate
+            state.sums[name] = state.sums.get(name, 0.0) + value.detach().double() / config.accumulate
         if part + 1 == config.accumulate:
             distributed.average_gradients(task.parameters())
             _optimise(optimizers, factor, config.clip_norm, scaler)
@@ -268,7 +268,7 @@ def _finish_epoch(
 ) -> None:
     """Judge the averaged weights, add the epoch to the history and remember them when they are the best so far."""
     record: dict[str, float] = {"epoch": state.epoch + 1, "lr": config.lr * factor}
-    sums = distributed.average_numbers(state.sums)
+    sums = distributed.average_numbers({key: float(total) for key, total in state.sums.items()})
     record.update({f"train/{key}": total / max(state.batch, 1) for key, total in sums.items()})
     score = float(state.epoch)
     if valid is not None and len(valid):
@@ -314,7 +314,7 @@ def predict_all(
     for start in range(0, len(share), batch_size):
         positions = share[start : start + batch_size]
         batch = samples.batch(positions)
-        visible = {key: batch[key].to(device) for key in ("index", "image")}
+        visible = {key: tensor.to(device) for key, tensor in batch.items() if key not in TRUTH}
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             answers = task.prediction_step(task.transform(visible, None))
         found.extend(answers)

@@ -30,8 +30,8 @@ class Progress:
     """Batches done of the epoch under way."""
     step: int = 0
     """Optimiser steps done in all."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Losses by name, summed over the epoch under way."""
+    sums: dict[str, float | Tensor] = field(default_factory=dict)
+    """Losses by name, summed over the epoch under way; tensors stay on their device, so that no step waits for them."""
     history: History = field(default_factory=list)
     """One record an epoch."""
     best_score: float = -math.inf
@@ -58,7 +58,7 @@ def save_progress(
     if not distributed.is_main():
         return
     content = {
-        "state": vars(progress),
+        "state": {**vars(progress), "sums": {name: float(total) for name, total in progress.sums.items()}},
         "task": task.state_dict(),
         "notes": task.notes,
         "average": average.shadow,

@@ -65,7 +65,7 @@ def get_system(name: str) -> System:
     """
     if name in SYSTEMS:
         return SYSTEMS[name]
-    close = difflib.get_close_matches(str(name), SYSTEMS, n=3, cutoff=0.4)
+    close = difflib.get_close_matches(str(name).lower(), SYSTEMS, n=3, cutoff=0.4)
     raise UserError(
         f"unknown system {name!r}; known: {', '.join(SYSTEMS)}",
         hint=f"did you mean {' or '.join(close)}?" if close else None,

@@ -104,7 +104,7 @@ def _parse(parser: ArgumentParser, system: str, preset: str, parse: Callable[[],
         raise UserError(_short(str(error)), hint=f"{parser.prog} --help lists the flags") from error
     if found.data is None:
         raise UserError("--data is missing: which manifest?", hint=f"{parser.prog} --data MANIFEST.csv")
-    require(found.seed >= 0, "--seed", found.seed, "at least 0")
+    require(isinstance(found.seed, int) and found.seed >= 0, "--seed", found.seed, "a whole number, at least 0")
     if found.system != system:
         raise UserError(f"--system {found.system}, but {system} was asked for", hint=f"kinesics train {found.system}")
     return Recipe(

@@ -151,7 +151,8 @@ class LDLVA(Classifier):
         assert self._train is not None
         flat = neighbour_BK.flatten()
         images = self._train.batch(flat.cpu().numpy())["image"].to(flat.device)
-        draw = torch.Generator().manual_seed(step_seed(6, *(int(i) for i in batch["index"][:4])))
+        # The engine seeds the global generator anew for every step, so this repeats after a resume.
+        draw = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
         view = self.transform({"image": images}, draw)["image"]
         feature, logits = self.features_and_logits(view)
         shape = neighbour_BK.shape
