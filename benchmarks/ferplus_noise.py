@@ -8,7 +8,7 @@ a killed benchmark goes on where it was. Results: benchmarks/ferplus_noise.csv, 
 Conditions: natural (original FER2013 labels), flip30 (FER+ majority, 30 % symmetric flips), clean (FER+ majority).
 Training and validation labels carry the noise; test images are judged against majority and votes. Each run is made with
 one thread. `kl` is the mean KL from the votes' shares (seven emotions) to the answer after temperature scaling, fitted
-on the noisy validation labels; `doubt_auroc` says how well 1 - p(label) (for ldlva also with lambda) finds training
+on the noisy validation labels; `auroc_label_doubt` says how well `label_doubt` of samples.csv finds training
 labels that differ from the majority.
 """
 

@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--rows 300000]
 
-The manifest lists 1,000 drawn faces over and over. For each stage the table gives seconds and the process's peak
-resident memory so far, split by what the kernel may drop at any time (pages of the memory-mapped cache) and what it may
-not (anonymous memory). Stages: reading the manifest, decoding into the cache, opening the cache again, building LDLVA
+The manifest lists 1,000 drawn faces over and over. For each stage the table gives seconds and the process's resident
+memory at its end, split by what the kernel may drop at any time (pages of the memory-mapped cache) and what it may not
+(anonymous memory). Stages: reading the manifest, decoding into the cache, opening the cache again, building LDLVA
 with its tables (uncertainty, neighbours, bank), neighbour search, 100 steps, one checkpoint. Results:
 benchmarks/memory.csv.
 """

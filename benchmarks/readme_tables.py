@@ -72,8 +72,8 @@ def ferplus_noise(table: pd.DataFrame) -> str:
         f"FER+, seven classes, {images} training images, compact net from scratch, judged on PrivateTest against the "
         "majority of ten votes (accuracy, %) and the votes (mean KL in nats after each run's own temperature, fitted "
         "on noisy validation labels; ECE in %, likewise). Selected: the epoch that is best on noisy validation labels. "
-        "AUROC: how well 1 - p(label), or λ, finds training labels that differ from the majority. Mean ± standard "
-        "error over seeds. Made by `benchmarks/ferplus_noise.py`."
+        "AUROC: how well the doubt about each training label, or λ, finds training labels that differ from the "
+        "majority. Mean ± standard error over seeds. Made by `benchmarks/ferplus_noise.py`."
     )
     return f"{caption}\n\n{markdown(heads, rows, 3)}"
 
