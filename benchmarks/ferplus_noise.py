@@ -35,6 +35,12 @@ METHODS = {
     "smoothed": ["cross_entropy", "--preset", "smoothed"],
     "ldlva": ["ldlva"],
 }
+ASIDE = {
+    "ldlva_forward": ["ldlva", "--task.neighbours", "forward"],
+    "ldlva_votes": ["ldlva", "--task.source", "votes"],
+}
+"""Shown beside the comparison, not part of it: forwarded neighbours against the bank (short schedule), and on natural
+labels LDLVA that is told valence-arousal by half of the training images' votes, which cross-entropy never sees."""
 SCHEDULES = {"short": 10, "long": 30}
 COMMON = ["--config", str(HERE.parent / "configs" / "ferplus_common.yaml"), "--fit.threads", "1"]
 
@@ -43,7 +49,11 @@ def cells(seeds: list[int], schedules: list[str]) -> list[tuple[str, str, str, i
     """(condition, method, schedule, seed); clean training with plain cross-entropy only, as the reference."""
     grid = itertools.product(schedules, seeds, ("natural", "flip30"), METHODS)
     found = [(condition, method, schedule, seed) for schedule, seed, condition, method in grid]
-    return found + [("clean", "cross_entropy", schedule, seed) for schedule in schedules for seed in seeds]
+    found += [("clean", "cross_entropy", schedule, seed) for schedule in schedules for seed in seeds]
+    found += [("natural", "ldlva_votes", schedule, seed) for schedule in schedules for seed in seeds]
+    if "short" in schedules:
+        found += [(condition, "ldlva_forward", "short", seed) for seed in seeds for condition in ("natural", "flip30")]
+    return found
 
 
 def run_cell(cell: tuple[str, str, str, int], table: pd.DataFrame, work: Path, n_train: int) -> None:
@@ -53,7 +63,7 @@ def run_cell(cell: tuple[str, str, str, int], table: pd.DataFrame, work: Path, n
     if (out / "run.json").exists() and json.loads((out / "run.json").read_text())["status"] == "finished":
         return
     manifest = write_condition(table, work, condition, seed, n_train)
-    command = [sys.executable, "-m", "kinesics", "train", *METHODS[method], *COMMON, "--data", str(manifest)]
+    command = [sys.executable, "-m", "kinesics", "train", *(METHODS | ASIDE)[method], *COMMON, "--data", str(manifest)]
     command += ["--out", str(out), "--seed", str(seed), "--fit.epochs", str(SCHEDULES[schedule])]
     command += ["--resume"] if out.exists() else []
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,13 +114,14 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--n-train", type=int, default=10000, help="training images; 0 for all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=[*METHODS, *ASIDE], choices=[*METHODS, *ASIDE])
     parser.add_argument("--schedules", nargs="+", default=list(SCHEDULES), choices=list(SCHEDULES))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only-collect", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "ferplus_noise.csv")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    chosen = cells(given.seeds, given.schedules)
+    chosen = [cell for cell in cells(given.seeds, given.schedules) if cell[1] in given.methods]
     if not given.only_collect:
         table = read_table(given.sheets)
         write_images(given.sheets, given.work, table["index"].tolist())

@@ -26,7 +26,13 @@ CONDITIONS = {
     "flip30": "majority, 30 % flipped",
     "clean": "majority",
 }
-METHODS = {"cross_entropy": "cross-entropy", "smoothed": "smoothed (0.1)", "ldlva": "LDLVA"}
+METHODS = {
+    "cross_entropy": "cross-entropy",
+    "smoothed": "smoothed (0.1)",
+    "ldlva": "LDLVA",
+    "ldlva_forward": "LDLVA, forward",
+    "ldlva_votes": "LDLVA, told valence-arousal",
+}
 STEPS = {"bank": "LDLVA, bank", "forward": "LDLVA, forward"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,24 @@ def test_a_training_killed_during_its_preparation_resumes_exactly(
     found = outcome(resumed, result, tmp_path / "a")
     assert differences(found, uninterrupted("ldlva", "default", **changes)) == []
     assert resumed.notes["valence_arousal"] == "teacher"
+
+
+@pytest.mark.parametrize("killed_at", [3, 4, 5])
+def test_samples_placed_anew_each_epoch_are_not_placed_twice_by_a_resume(
+    killed_at: int,
+    tmp_path: Path,
+    faces: Samples,
+    task_of: Callable[..., Task],
+    uninterrupted: Callable[..., dict[str, Any]],
+) -> None:
+    """LDLVA searches neighbours in the bank at the start of an epoch; inside it the bank is another already."""
+    train, valid = faces.subset(range(24)), faces.subset(range(24, 40))
+    changes = {"source": "teacher", "teacher_epochs": 1, "bank_hold": 0, "relocate": True}
+    make = partial(task_of, "ldlva", train, **changes)
+    found = interrupted(make, "training_step", killed_at, train, valid, SHORT, tmp_path / "a")
+    assert differences(found, uninterrupted("ldlva", "default", **changes)) == []
+    fixed = uninterrupted("ldlva", "default", **{**changes, "relocate": False})
+    assert not torch.equal(found["task"]["neighbour_index"], fixed["task"]["neighbour_index"])
 
 
 @pytest.mark.parametrize("own_rate", [0.0, 0.5], ids=["one optimiser", "two optimisers"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kinesics.data.emotions import BASIC
+from kinesics.data.emotions import BASIC, circumplex_coordinates
 from kinesics.data.samples import Samples
 from kinesics.engine.prediction import Emotion
 from kinesics.engine.task import DataSpec
@@ -21,7 +21,7 @@ N, K = 24, 3
 
 
 def make_task(**options):
-    """A task on N random images whose neighbours are found among random positions, nothing trained."""
+    """A task on N random images with neighbours among random positions, nothing trained; lambda 0.4, no bank held."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     samples = Samples(
@@ -31,7 +31,9 @@ def make_task(**options):
         np.array([f"{i}.png" for i in range(N)]),
         BASIC,
     )
-    task = LDLVA(LDLVAConfig(k=K, **options), DataSpec(BASIC, 24, 1, 0.5, 0.25, N))
+    task = LDLVA(
+        LDLVAConfig(k=K, **{"uncertainty_init": 0.4, "bank_hold": 0, **options}), DataSpec(BASIC, 24, 1, 0.5, 0.25, N)
+    )
     task.attach(samples)
     place = rng.uniform(-1, 1, (N, 2))
     index = nearest(place, K)
@@ -140,6 +142,29 @@ def test_bank_holds_its_first_predictions_and_then_mixes():
     task.after_step(batch)
     expected = 0.75 * before[[1, 5]].float() + 0.25 * now
     assert torch.allclose(task.bank_probability[[1, 5]].float(), expected, atol=1e-3)
+
+
+def test_after_the_held_epochs_the_banks_predictions_place_the_samples():
+    task, _ = make_task(bank_hold=2)
+    first = task.neighbour_index.clone()
+    for epoch in (0, 5):
+        task.epoch_start(epoch)
+    assert torch.equal(task.neighbour_index, first)  # nobody said that a teacher placed them
+    task.neighbour_placed.fill_(2)
+    task.epoch_start(2)
+    assert torch.equal(task.neighbour_index, first)
+    task.epoch_start(3)
+    position = task.bank_probability.double() @ torch.from_numpy(circumplex_coordinates(BASIC)).double()
+    distance = torch.cdist(position, position).fill_diagonal_(torch.inf)
+    nearest_first, index = distance.sort(1)
+    assert torch.equal(task.neighbour_index.long(), index[:, :K])
+    expected = torch.exp(-nearest_first[:, :K].square() / 0.3**2).float()
+    assert torch.allclose(task.neighbour_similarity, expected, atol=1e-6)
+    task.bank_probability.copy_(task.bank_probability.roll(1, 0))
+    task.epoch_start(3)
+    assert torch.equal(task.neighbour_index.long(), index[:, :K])  # once an epoch
+    task.epoch_start(4)
+    assert not torch.equal(task.neighbour_index.long(), index[:, :K])
 
 
 def test_forward_and_a_fresh_bank_agree():

@@ -42,6 +42,9 @@ class LDLVAConfig:
     """Parts of the training data that take turns at being predicted by a model that never saw them."""
     teacher_epochs: int = 10
     """Epochs of each teacher, at most those of the run."""
+    relocate: bool = True
+    """Whether a teacher's placement gives way to the bank's own predictions: once the bank is no longer held, every
+    epoch places all samples anew and searches their neighbours. Needs source teacher and a bank; else of no effect."""
 
     # calibration network g
     calibration_hidden: list[int] = field(default_factory=lambda: [128])
@@ -52,7 +55,7 @@ class LDLVAConfig:
     """Lower clamp of g's output before the sigmoid; the released code has -1.3, so that zeta is in [.214, 1)."""
 
     # uncertainty lambda
-    uncertainty_init: float = 0.4
+    uncertainty_init: float = 0.5
     """Uncertainty lambda of every sample at the start, in (0, 1)."""
     uncertainty_lr: float = 10.0
     """Rate of lambda's own SGD; it is not scheduled."""
@@ -65,7 +68,7 @@ class LDLVAConfig:
     bank_start: str = "teacher"
     """First predictions in the bank: "teacher" (its out-of-fold predictions, where there is a teacher), "label" (the
     smoothed given label) or "uniform"."""
-    bank_hold: int = 0
+    bank_hold: int = 5
     """Epochs in which the bank keeps its first predictions, so that an untrained network doesn't overwrite them."""
     bank_momentum: float = 0.0
     """Share of the old entry that an update keeps, in [0, 1)."""
@@ -131,6 +134,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.uncertainty_init": 0.5,
         "task.neighbours": "forward",
         "task.bank_hold": 0,
+        "task.relocate": False,
         "task.reduction": "sum",
         "task.uncertainty_through_centres": True,
         "task.centre_lr": 1.0,
@@ -161,6 +165,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.centre_lr": 0.5,
         "task.neighbours_in_centres": True,
         "task.bank_hold": 0,
+        "task.relocate": False,
         "task.backbone": "resnet50",
         "input.size": 112,
         "input.channels": 3,

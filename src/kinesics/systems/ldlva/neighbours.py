@@ -102,9 +102,9 @@ def locate(
             )
         rng = np.random.default_rng(step_seed(preparation.seed, 4))
         used, judging = split_votes(votes, rng)
-        return Neighbourhood(_project(config, used, train.classes), source, judging_votes=judging)
+        return Neighbourhood(project(config, used, train.classes), source, judging_votes=judging)
     predicted = out_of_fold(config, train, make_teacher, preparation)
-    return Neighbourhood(_project(config, predicted, train.classes), "teacher", teacher=predicted)
+    return Neighbourhood(project(config, predicted, train.classes), "teacher", teacher=predicted)
 
 
 def split_votes(votes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +155,8 @@ def teacher_classifier(config: LDLVAConfig, spec: DataSpec, task: Classifier) ->
     return teacher
 
 
-def _project(config: LDLVAConfig, distribution: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+def project(config: LDLVAConfig, distribution: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """(N, C) distributions -> (N, 2) circumplex coordinates, or themselves where `space` is "distribution"."""
     if config.space == "distribution":
         return distribution
     return distribution @ circumplex_coordinates(classes).astype(np.float64)

@@ -22,7 +22,10 @@ from kinesics.engine.task import Batch, DataSpec, Preparation
 from kinesics.systems.ldlva import losses
 from kinesics.systems.ldlva.config import LDLVAConfig
 from kinesics.systems.ldlva.model import Calibration
-from kinesics.systems.ldlva.neighbours import locate, nearest, teacher_classifier
+from kinesics.systems.ldlva.neighbours import locate, nearest, project, teacher_classifier
+
+_NEVER = 2**62
+"""Epoch in which samples are placed for good."""
 
 
 class LDLVA(Classifier):
@@ -39,6 +42,7 @@ class LDLVA(Classifier):
     uncertainty_logit: nn.Parameter
     neighbour_index: Tensor
     neighbour_similarity: Tensor
+    neighbour_placed: Tensor
     bank_feature: Tensor
     bank_probability: Tensor
 
@@ -53,6 +57,7 @@ class LDLVA(Classifier):
         self.uncertainty_logit = nn.Parameter(torch.full((n,), start))
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
+        self.register_buffer("neighbour_placed", torch.tensor(_NEVER))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -70,23 +75,29 @@ class LDLVA(Classifier):
     def prepare(self, data: Samples, preparation: Preparation) -> None:
         """Place the samples in valence-arousal space, find their neighbours and fill the first bank."""
         place = locate(self.config, data, lambda: teacher_classifier(self.config, self.spec, self), preparation)
-        position = torch.from_numpy(place.position)
-        index = torch.from_numpy(nearest(place.position, self.config.k))
-        similarity = (
-            losses.local_similarity if self.config.similarity == "gaussian" else losses.local_similarity_release
-        )
-        self.neighbour_index.copy_(index)
-        self.neighbour_similarity.copy_(similarity(position.unsqueeze(1), position[index], self.config.delta))
+        self._find_neighbours(place.position)
         if self.config.neighbours == "bank":
             self._fill_bank(data, place.teacher)
         self.notes["valence_arousal"] = place.source
         if place.source == "teacher":
+            relocates = self.config.relocate and self.config.neighbours == "bank"
+            self.neighbour_placed.fill_(self.config.bank_hold if relocates else _NEVER)
             self.notes["teacher"] = {
                 "folds": self.config.teacher_folds,
                 "epochs": min(self.config.teacher_epochs, preparation.config.epochs),
+                "relocates": relocates,
             }
         if place.judging_votes is not None:
             self.notes["judging_votes_seed"] = step_seed(preparation.seed, 4)
+
+    def _find_neighbours(self, position: np.ndarray) -> None:
+        """K nearest neighbours among positions (N, d), and their local similarity."""
+        index, place = torch.from_numpy(nearest(position, self.config.k)), torch.from_numpy(position)
+        similarity = (
+            losses.local_similarity if self.config.similarity == "gaussian" else losses.local_similarity_release
+        )
+        self.neighbour_index.copy_(index)
+        self.neighbour_similarity.copy_(similarity(place.unsqueeze(1), place[index], self.config.delta))
 
     def _fill_bank(self, data: Samples, teacher: np.ndarray | None) -> None:
         n_classes = self.spec.n_classes
@@ -114,8 +125,15 @@ class LDLVA(Classifier):
         return specs
 
     def epoch_start(self, epoch: int) -> None:
-        """Warm-up and the holding of the first bank go by epochs."""
+        """Warm-up and the holding of the first bank go by epochs; so does the search for neighbours after that.
+
+        The last epoch that placed the samples is kept with them: a resume inside an epoch must not place them anew,
+        as the bank has moved on.
+        """
         self._epoch = epoch
+        if self.neighbour_placed < epoch:
+            self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
+            self.neighbour_placed.fill_(epoch)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """L = L_cls + gamma L_D of the batch; "cls" and "centre" are its parts, "uncertainty" the mean lambda."""
