@@ -12,7 +12,7 @@ N(i) its K nearest neighbours in valence-arousal space, mu_j the centre of class
 equation                                                               function
 =====================================================================  ===========================================
 N(i): K nearest in the valence-arousal space                           `neighbours.nearest`
-a^i where the data have none ("pseudo-valence-arousal")                `neighbours.locate`
+a^i where the data have none ("pseudo-valence-arousal")                `neighbours.locate`, `LDLVA.epoch_start`
 s^i_k = exp(-||a^i - a^k||_2^2 / delta^2)                              `losses.local_similarity`
 zeta^i_k = sigmoid(g([v^i, v^k]; phi))                                 `model.Calibration`
 c^i_k = zeta^i_k s^i_k                                                 `task.LDLVA.training_step`
@@ -66,6 +66,7 @@ neighbours by a forward pass or from a bank    `neighbours`                     
 how fresh the bank is, what it starts from     `bank_start`, `bank_hold`, `bank_momentum`  see EXPERIMENTS.md
 when neighbours are trusted                    `warmup`                                    see EXPERIMENTS.md
 where valence-arousal comes from               `source`, `space`, `teacher_*`              see EXPERIMENTS.md
+whether it is renewed while training           `relocate`                                  yes: EXPERIMENTS.md
 width of the local similarity                  `delta`                                     see EXPERIMENTS.md
 lambda's start (it is the sigmoid of a logit)  `uncertainty_init`                          see EXPERIMENTS.md
 lambda's rate                                  `uncertainty_lr`, `uncertainty_momentum`    see EXPERIMENTS.md
