@@ -137,14 +137,14 @@ def test_a_training_killed_during_its_preparation_resumes_exactly(
     changes = {"source": "teacher", "teacher_epochs": 3}
 
     with monkeypatch.context() as patch:
-        original, calls = loop._step, iter(range(100))
+        original, calls = loop.train_step, iter(range(100))
 
         def step(*arguments: Any) -> float:
             if next(calls) == killed_in:
                 raise Killed
             return original(*arguments)
 
-        patch.setattr(loop, "_step", step)
+        patch.setattr(loop, "train_step", step)
         with pytest.raises(Killed):
             task = task_of("ldlva", train, **changes)
             fit(task, train, valid, SHORT, seed=3, folder=tmp_path / "a", name="")

@@ -112,7 +112,7 @@ def fit(
     saved = distributed.from_main(lambda: latest_checkpoint(folder)) if resume and folder else None
     if saved is None:
         torch.manual_seed(step_seed(seed, 1))
-        task.prepare(train, _preparation(config, seed, folder, resume, name))
+        task.prepare(train, make_preparation(config, seed, folder, resume, name))
         distributed.broadcast_state(task)
     optimizers = task.optimizers(config)
     average = Average(task, config.ema)
@@ -134,13 +134,13 @@ def fit(
         batches = _batches(len(train), config, seed, state.epoch)
         steps_per_epoch = len(batches)
         total = steps_per_epoch * config.epochs
-        guard = _Finite(train, state.epoch)
+        guard = Finite(train, state.epoch)
         todo = range(state.batch, steps_per_epoch)
         for number in track(todo, f"{name} epoch {state.epoch + 1}/{config.epochs}") if _shown(name) else todo:
             factor = rate_factor(config, state.step, total, steps_per_epoch)
             active = [spec for spec in optimizers if state.epoch >= spec.from_epoch]
             begun = time.perf_counter()
-            computing += _step(
+            computing += train_step(
                 task, train, batches[number], config, active, factor, precision, scaler, guard, state, seed
             )
             average.update(state.step)
@@ -166,7 +166,7 @@ def fit(
     return FitResult(state.history, state.best_epoch, state.best or last, last, share)
 
 
-def _step(
+def train_step(
     task: Task,
     train: Samples,
     chosen: np.ndarray,
@@ -175,11 +175,14 @@ def _step(
     factor: float,
     precision: torch.dtype,
     scaler: Any,
-    guard: _Finite,
+    guard: Finite,
     state: Progress,
     seed: int,
 ) -> float:
-    """One optimiser step over the micro-batches of `chosen`; returns the seconds that were not spent on data."""
+    """One optimiser step over the micro-batches of `chosen`; returns the seconds that were not spent on data.
+
+    Losses are added to `state.sums`; the step draws its random numbers from `seed` and the epoch and batch of `state`.
+    """
     device = task.device
     computing = 0.0
     for part, positions in enumerate(np.array_split(chosen, config.accumulate)):
@@ -218,7 +221,7 @@ def _optimise(optimizers: Sequence[OptimizerSpec], factor: float, clip_norm: flo
     scaler.update()
 
 
-class _Finite:
+class Finite:
     """Stops the run at the first loss that is not finite. On a GPU it looks one step late, so as not to wait."""
 
     def __init__(self, train: Samples, epoch: int) -> None:
@@ -330,7 +333,7 @@ def _shown(name: str) -> bool:
     return bool(name) and distributed.is_main()
 
 
-def _preparation(config: FitConfig, seed: int, folder: Path | None, resume: bool, name: str) -> Preparation:
+def make_preparation(config: FitConfig, seed: int, folder: Path | None, resume: bool, name: str) -> Preparation:
     counter = itertools.count()
 
     def sub_fit(part: str, task: Task, train: Samples, part_config: FitConfig) -> None:

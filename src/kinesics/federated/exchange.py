@@ -1,0 +1,136 @@
+"""One exchange between silos: what is sent, how it is compressed, and the mixing that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinesics.federated.stack import Stack
+
+INDEX_BITS = 32
+"""Bits of the position of a value that is sent alone."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How weights are shortened before they are sent.
+
+    Args:
+        kind: "none" (float32), "fp16" or "topk".
+        share: of the values that top-k sends, in (0, 1].
+        step: consensus step size of top-k, in (0, 1]: how far a silo moves towards its neighbours' public copies.
+    """
+
+    kind: str = "none"
+    share: float = 0.01
+    step: float = 0.1
+
+    def bits(self, width: int) -> int:
+        """Bits of one message of `width` values."""
+        if self.kind == "fp16":
+            return 16 * width
+        if self.kind == "topk":
+            return max(1, round(self.share * width)) * (32 + INDEX_BITS)
+        return 32 * width
+
+
+class Exchange:
+    """Applies mixing matrices to a stack and keeps what the next exchange needs.
+
+    Plain and fp16 messages: theta_i <- A_ii theta_i + sum_{j != i} A_ij C(theta_j). Top-k (Koloskova et al. 2019,
+    CHOCO-Gossip): every silo has a public copy of its weights that its neighbours hold too; it sends the largest
+    entries of the difference to it, what is left over stays in the difference and goes later (error feedback), and
+    theta_i <- theta_i + step sum_j A_ij (public_j - public_i).
+
+    With a matrix whose columns sum to 1 but whose rows don't, the exchange is push-sum (Kempe et al. 2003; Assran et
+    al. 2019): numerators theta_i w_i and weights w_i are mixed alike, and theta_i is their ratio.
+
+    Args:
+        stack: the weights.
+        compression: of the messages.
+        statistics: whether running statistics of normalisation layers are exchanged too.
+    """
+
+    def __init__(self, stack: Stack, compression: Compression, statistics: bool = True) -> None:
+        self.stack, self.compression = stack, compression
+        self.columns = stack.width if statistics else stack.n_weights
+        n = len(stack.matrix)
+        self.push_weight = torch.ones(n, dtype=torch.float64)
+        """(n,) w; all ones unless a matrix was not row-stochastic."""
+        start = stack.matrix[:, : self.columns].clone()
+        self.public = start if compression.kind == "topk" else torch.zeros(0)
+        """(n, columns) public copies for top-k: at the start the weights that all silos begin with."""
+
+    @property
+    def message_bits(self) -> int:
+        """Bits of one message."""
+        return self.compression.bits(self.columns)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resume needs."""
+        return {"push_weight": self.push_weight, "public": self.public}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Put back what `state` gave.
+
+        Raises:
+            ValueError: it is of another number of silos or weights.
+        """
+        for name, tensor in self.state().items():
+            if state[name].shape != tensor.shape:
+                raise ValueError(f"{name} of the exchange is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
+        self.push_weight = state["push_weight"].clone()
+        self.public = state["public"].to(self.public.device, copy=True)
+
+    @torch.no_grad()
+    def mix(self, matrix: Tensor) -> None:
+        """Exchange once.
+
+        Args:
+            matrix: A (n, n) float64, at least 0; A_ij is what i makes of j's weights. Silos that are away have
+                A_ii = 1 and nothing else in row and column. Rows sum to 1, or (push-sum) columns do.
+
+        Raises:
+            ValueError: neither rows nor columns sum to 1; push-sum with top-k.
+        """
+        rows = torch.allclose(matrix.sum(1), torch.ones(len(matrix), dtype=matrix.dtype), atol=1e-9)
+        if not rows and not torch.allclose(matrix.sum(0), torch.ones(len(matrix), dtype=matrix.dtype), atol=1e-9):
+            raise ValueError("a mixing matrix needs rows or columns that sum to 1")
+        pushing = not rows or bool((self.push_weight != 1).any())
+        if pushing and self.compression.kind == "topk":
+            raise ValueError("top-k messages need a matrix with rows that sum to 1")
+        if pushing:
+            self._push(matrix)
+        elif self.compression.kind == "topk":
+            self._gossip(matrix)
+        else:
+            self._average(matrix)
+
+    def _average(self, matrix: Tensor) -> None:
+        if self.compression.kind == "none":
+            self.stack.product(matrix, self.columns)
+            return
+        own = matrix.diagonal().to(self.stack.matrix).unsqueeze(1)
+        sent = self.stack.matrix[:, : self.columns].half().float()
+        received = (matrix - torch.diag(matrix.diagonal())).to(sent) @ sent
+        self.stack.matrix[:, : self.columns].mul_(own).add_(received)
+
+    def _push(self, matrix: Tensor) -> None:
+        before = self.push_weight
+        after = matrix @ before
+        # theta_i = (sum_j A_ij w_j theta_j) / (sum_j A_ij w_j): a row-stochastic product of its own.
+        self._average(matrix * before / after.unsqueeze(1))
+        self.push_weight = after
+
+    def _gossip(self, matrix: Tensor) -> None:
+        values = self.stack.matrix[:, : self.columns]
+        public = self.public
+        present = ((matrix - torch.diag(matrix.diagonal())).abs().sum(1) > 0).to(values.device)
+        difference = values - public
+        k = max(1, round(self.compression.share * self.columns))
+        largest = difference.abs().topk(k, 1).indices
+        sent = torch.zeros_like(difference).scatter_(1, largest, difference.gather(1, largest))
+        public += sent * present.unsqueeze(1)
+        values += self.compression.step * (matrix.to(values) @ public - public) * present.unsqueeze(1)

@@ -1,0 +1,204 @@
+"""Many silos trained in one process: DPASGD over an overlay, server-based FedAvg, or all samples in one place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesics.data.samples import Samples
+from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints, save_checkpoint
+from kinesics.engine.config import FitConfig
+from kinesics.engine.device import choose_device, choose_precision
+from kinesics.engine.resume import History
+from kinesics.engine.task import Task
+from kinesics.errors import UserError
+from kinesics.federated.attendance import Attendance, among, server_average
+from kinesics.federated.config import FederationConfig
+from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.silo import Silo, gather_silos
+from kinesics.federated.stack import Stack
+from kinesics.progress import track
+
+log = logging.getLogger("kinesics")
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a round costs on the wire, and how weights are mixed.
+
+    Args:
+        matrix: A (n, n) float64; rows sum to 1, or columns (push-sum). Not used by FedAvg and by training in one place.
+        round_ms: (message bits, milliseconds of one local step) -> modelled milliseconds of one round.
+    """
+
+    matrix: Tensor
+    round_ms: Callable[[int, float], float]
+
+
+@dataclass
+class Federated:
+    """How a federation went.
+
+    Args:
+        history: a record each judged round.
+        silos: as trained.
+        stack: their weights.
+        weights: (n,) lambda, what each silo counts in the average: 0 for those that are away and, under a server, for
+            those that did not take part in the last round.
+    """
+
+    history: History
+    silos: list[Silo]
+    stack: Stack
+    weights: Tensor
+
+    def average(self) -> dict[str, Tensor]:
+        """The text's federated averaging."""
+        return self.stack.mean(self.weights)
+
+
+def simulate(
+    make_task: Callable[[int], Task],
+    data: Mapping[str, Samples],
+    network: Network,
+    federation: FederationConfig,
+    config: FitConfig,
+    *,
+    seed: int,
+    judge: Callable[[dict[str, Tensor]], dict[str, float]],
+    folder: Path | None = None,
+    resume: bool = False,
+    name: str = "federation",
+    on_record: Callable[[History], None] | None = None,
+) -> Federated:
+    """Train the silos' tasks round by round.
+
+    In every round the silos first mix (theta_i <- sum_j A_ij theta_j), then each takes s mini-batch steps: iteration k
+    of the text is a mixing where k = 0 mod (s + 1). The first mixing is of equal weights.
+
+    Args:
+        make_task: number of training samples -> a fresh task; all begin with the weights of the first.
+        data: silo name -> training samples. For "cll" one silo holds all.
+        network: mixing matrix and the cost of a round.
+        federation: rounds and the rest.
+        config: optimiser, batch size, precision, threads; its epochs and averaging are not used.
+        seed: of everything.
+        judge: scores of averaged shared weights.
+        folder: where checkpoints go; None keeps nothing on disk.
+        resume: continue from the newest whole checkpoint in `folder`.
+        name: shown with the progress; empty shows nothing.
+        on_record: called after each judgement with the history so far.
+
+    Raises:
+        UserError: a loss is not finite, silos that are too small, checkpoints that are not resumed or don't fit.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if folder is not None and not resume and list_checkpoints(folder):
+        raise UserError(f"{folder} holds checkpoints already", hint="resume them, or choose another folder")
+    if federation.mode == "cll" and len(data) != 1:
+        raise ValueError("centralised training has one silo that holds all samples")
+    device = choose_device(config.device)
+    precision = choose_precision(config, device)
+    saved = latest_checkpoint(folder) if resume and folder else None
+    silos = gather_silos(make_task, data, config, seed, folder, resume, saved is None)
+    stack = Stack([silo.task for silo in silos])
+    exchange = Exchange(
+        stack,
+        Compression(federation.compression, federation.topk_share, federation.topk_step),
+        federation.batch_norm == "mixed",
+    )
+    for silo in silos:
+        silo.optimizers = silo.task.optimizers(config)
+        if federation.proximal:
+            silo.pull_towards_mixed(federation.proximal)
+    sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
+    weights = sizes if federation.weighting == "size" else np.ones(len(silos))
+    attendance = Attendance(list(data), federation, seed)
+    history: History = []
+    begin, clocks = 0, {"compute_s": 0.0, "modelled_s": 0.0, "message_bits": 0.0}
+    if saved is not None:
+        begin, history, clocks = _restore(saved, silos, exchange)
+        log.info("%s: resumed at round %d", name, begin + 1)
+    total = federation.rounds * federation.local_steps
+
+    def counted(k: int) -> Tensor:
+        who = attendance.present(k) if federation.mode == "sfl" else attendance.at_work(k)
+        return torch.from_numpy(np.where(who, weights, 0.0))
+
+    outcome = Federated(history, silos, stack, counted(max(begin - 1, 0)))
+    before = attendance.present(begin - 1) if begin else np.ones(len(silos), dtype=bool)
+    rounds = range(begin, federation.rounds)
+    for k in track(rounds, name) if name else rounds:
+        present = attendance.present(k)
+        if federation.mode == "dfl":
+            exchange.mix(among(network.matrix, present))
+        elif federation.mode == "sfl":
+            exchange.mix(server_average(weights, before))
+        before = present
+        slowest = 0.0
+        for silo in (silos[i] for i in np.flatnonzero(present)):
+            started = time.perf_counter()
+            silo.begin_round()
+            for _ in range(federation.local_steps):
+                silo.step(config, total, precision)
+            slowest = max(slowest, time.perf_counter() - started)
+        outcome.weights = counted(k)
+        clocks["compute_s"] += slowest
+        clocks["modelled_s"] += network.round_ms(exchange.message_bits, 1000 * slowest / federation.local_steps) / 1000
+        clocks["message_bits"] += exchange.message_bits * int(present.sum()) * (federation.mode != "cll")
+        last = k + 1 == federation.rounds
+        if last or (k + 1) % federation.evaluate_every == 0:
+            history.append({"round": k + 1, **_losses(silos), **clocks, "consensus": stack.consensus_distance()})
+            history[-1].update({f"test/{key}": value for key, value in judge(outcome.average()).items()})
+            if on_record is not None:
+                on_record(history)
+        if folder is not None and (last or (k + 1) % federation.checkpoint_every == 0):
+            _save(folder, k + 1, silos, exchange, history, clocks)
+    return outcome
+
+
+def _losses(silos: Sequence[Silo]) -> dict[str, float]:
+    """Mean training losses over the silos' steps since they were last read; starts the sums anew."""
+    sums: dict[str, float] = {}
+    for silo in silos:
+        for key, value in silo.progress.sums.items():
+            sums[key] = sums.get(key, 0.0) + float(value)
+    steps = sum(silo.since for silo in silos)
+    for silo in silos:
+        silo.progress.sums, silo.since = {}, 0
+    return {f"train/{key}": total / max(steps, 1) for key, total in sums.items()}
+
+
+def _save(
+    folder: Path, done: int, silos: Sequence[Silo], exchange: Exchange, history: History, clocks: dict[str, float]
+) -> None:
+    content = {
+        "round": done,
+        "silos": [silo.state() for silo in silos],
+        "exchange": exchange.state(),
+        "history": history,
+        "clocks": clocks,
+    }
+    save_checkpoint(folder, done, content)
+
+
+def _restore(saved: dict[str, Any], silos: Sequence[Silo], exchange: Exchange) -> tuple[int, History, dict[str, float]]:
+    try:
+        for silo, state in zip(silos, saved["silos"], strict=True):
+            silo.load(state)
+        exchange.load(saved["exchange"])
+        return int(saved["round"]), saved["history"], saved["clocks"]
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the checkpoint does not fit this federation: {' '.join(str(error).split())[:300]}",
+            hint="resume with the same settings and manifest, or start anew in another --out folder",
+        ) from error
