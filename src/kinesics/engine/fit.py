@@ -229,6 +229,7 @@ class Finite:
         self.pending: tuple[Tensor, np.ndarray] | None = None
 
     def add(self, loss: Tensor, positions: np.ndarray) -> None:
+        """Take the loss of the batch at `positions`."""
         late = loss.device.type != "cpu"
         if late:
             self.check()
@@ -237,6 +238,11 @@ class Finite:
             self.check()
 
     def check(self) -> None:
+        """Look at the last loss taken.
+
+        Raises:
+            UserError: it is not finite; the message names the batch's files.
+        """
         if self.pending is None:
             return
         loss, positions = self.pending
@@ -334,6 +340,7 @@ def _shown(name: str) -> bool:
 
 
 def make_preparation(config: FitConfig, seed: int, folder: Path | None, resume: bool, name: str) -> Preparation:
+    """What `Task.prepare` is handed: trainings inside it keep their checkpoints under folder/prepare."""
     counter = itertools.count()
 
     def sub_fit(part: str, task: Task, train: Samples, part_config: FitConfig) -> None:
