@@ -58,7 +58,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
             f"{folder} already holds a run", hint="add --resume to continue it, or choose another --out folder"
         )
     if resume:
-        _check_settings(run, recipe)
+        check_settings(run, recipe)
     manifest = read_manifest(recipe.data, recipe.classes)
     if not manifest.classes and manifest.targets() is None:
         raise UserError(f"{manifest.path} has nothing to learn: none of the columns label, p_<class> and target")
@@ -72,7 +72,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     sizes = {"train": len(train), "valid": len(valid) if valid else 0, "test": len(test) if test else 0}
     if existing:
-        _check_data(run, {"fingerprint": splits.fingerprint, **sizes})
+        check_data(run, {"fingerprint": splits.fingerprint, **sizes})
 
     spec = DataSpec(
         classes=manifest.classes,
@@ -90,7 +90,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     if distributed.is_main():
         run.remove_halves()
         write_config(run, recipe)
-        run.write_json("run.json", _description(recipe, splits, train.classes, sizes, "running"))
+        run.write_json("run.json", describe(recipe, splits, train.classes, sizes, "running"))
 
     def on_epoch(history: History) -> None:
         run.write_table("metrics.csv", history)
@@ -109,7 +109,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     judged, answers = finish(run, task, recipe, result, train, valid, test)
     if distributed.is_main():
         on_epoch(result.history)  # once more, for a run that was killed after its last checkpoint
-        content = _description(recipe, splits, train.classes, sizes, "finished")
+        content = describe(recipe, splits, train.classes, sizes, "finished")
         content |= judged
         content["notes"] = task.notes
         content["seconds"] = round(time.time() - began, 1)
@@ -244,7 +244,7 @@ def sample_rows(train: Samples, scores: dict[str, np.ndarray]) -> list[dict[str,
     return rows
 
 
-def _check_settings(run: Run, recipe: Recipe) -> None:
+def check_settings(run: Run, recipe: Recipe) -> None:
     """Refuse to resume with other settings than those the run was started with.
 
     Where the run and the data lie may change, and so may threads and device; the data themselves are compared apart.
@@ -272,7 +272,7 @@ def _differences(before: object, now: object, name: str = "") -> list[str]:
     return [] if before == now else [name]
 
 
-def _check_data(run: Run, now: dict[str, Any]) -> None:
+def check_data(run: Run, now: dict[str, Any]) -> None:
     """Refuse to resume on another manifest, or with other images left out, than the run was started with."""
     before = run.read_json("run.json").get("data", {})
     if changed := [name for name, value in now.items() if before.get(name, value) != value]:
@@ -282,9 +282,10 @@ def _check_data(run: Run, now: dict[str, Any]) -> None:
         )
 
 
-def _description(
+def describe(
     recipe: Recipe, splits: Splits, classes: Sequence[str], sizes: dict[str, int], status: str
 ) -> dict[str, Any]:
+    """What run.json says of a run at its start."""
     return {
         "status": status,
         "system": recipe.system,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kinesics.engine.config import require
+from kinesics.engine.config import Recipe, require
 from kinesics.errors import UserError
 
 MODES = ("dfl", "sfl", "cll")
@@ -89,3 +89,52 @@ class FederationConfig:
         require(self.checkpoint_every >= 1, "--federation.checkpoint_every", self.checkpoint_every, "at least 1")
         for text in self.away:
             Absence.parse(text)
+
+
+@dataclass
+class PartitionConfig:
+    """Which sample belongs to which silo."""
+
+    by: str = "column"
+    """column: a column of the manifest names the silo; dirichlet: samples are dealt with a skew of the classes."""
+    column: str = "silo"
+    """The column that names the silo."""
+    n: int = 0
+    """Silos that dirichlet deals to; 0 takes as many as the topology has."""
+    alpha: float = 0.5
+    """Dirichlet's concentration: 0.1 gives a silo few classes, 100 nearly equal shares."""
+
+    def __post_init__(self) -> None:
+        require(self.by in ("column", "dirichlet"), "--silos.by", self.by, "column or dirichlet")
+        require(self.n == 0 or self.n >= 2, "--silos.n", self.n, "at least 2, or 0 for the topology's")
+        require(self.alpha > 0, "--silos.alpha", self.alpha, "above 0")
+
+
+@dataclass
+class NetworkConfig:
+    """Where the silos are and who exchanges with whom."""
+
+    topology: str = "gaia"
+    """Built-in table (gaia, nws), or a file (.gml, .graphml, .csv); see kinesics topology design."""
+    overlay: str = "ring"
+    """Overlay that peers mix over: the name of one that kinesics topology design lists."""
+    access_bps: float = 1e10
+    """Bit/s between a silo and the network."""
+    core_bps: float = 1e9
+    """Bit/s of a link inside the network."""
+    compute_ms: float = 0.0
+    """Milliseconds of one local step in the model of time; 0 takes what this machine needs."""
+
+    def __post_init__(self) -> None:
+        require(self.access_bps > 0, "--network.access_bps", self.access_bps, "above 0")
+        require(self.core_bps > 0, "--network.core_bps", self.core_bps, "above 0")
+        require(self.compute_ms >= 0, "--network.compute_ms", self.compute_ms, "at least 0")
+
+
+@dataclass
+class FederatedRecipe(Recipe):
+    """A whole federation: what `config.yaml` of its run directory holds."""
+
+    federation: FederationConfig = field(default_factory=FederationConfig)
+    silos: PartitionConfig = field(default_factory=PartitionConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ _FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
 )
 
 
-def recipe_parser(system: System, preset: str) -> ArgumentParser:
-    """The parser of `kinesics train SYSTEM`, its defaults set by `preset`.
+Extend = Callable[[ArgumentParser], None]
+"""Adds the flags of another verb to a system's parser."""
+
+
+def recipe_parser(system: System, preset: str, extend: Extend | None = None) -> ArgumentParser:
+    """The parser of `kinesics train SYSTEM`, its defaults set by `preset`; with `extend` that of another verb.
 
     Raises:
         UserError: the system has no such preset.
@@ -48,12 +53,22 @@ def recipe_parser(system: System, preset: str) -> ArgumentParser:
     parser.add_class_arguments(InputConfig, "input")
     parser.add_class_arguments(FitConfig, "fit")
     parser.add_class_arguments(system.task_class.config_class, "task")
+    if extend is not None:
+        extend(parser)
     parser.set_defaults(dict(system.presets[preset]))
     return parser
 
 
-def parse_recipe(system_name: str | None, arguments: Sequence[str]) -> Recipe:
+def parse_recipe(
+    system_name: str | None, arguments: Sequence[str], kind: type[Recipe] = Recipe, extend: Extend | None = None
+) -> Recipe:
     """A recipe from command-line arguments (without the system's name).
+
+    Args:
+        system_name: None reads it from the config file.
+        arguments: flags.
+        kind: `Recipe`, or a class with more fields, for which `extend` adds the flags.
+        extend: see `recipe_parser`.
 
     Raises:
         UserError: an unknown flag, a value of the wrong kind or out of range, an unreadable config file.
@@ -69,9 +84,9 @@ def parse_recipe(system_name: str | None, arguments: Sequence[str]) -> Recipe:
         raise UserError(f"the config file is for {content['system']}, but {system_name} was asked for")
     asked = _flag_values(arguments, "--preset")
     preset = str(asked[-1] if asked else content.get("preset") or "default")
-    parser = recipe_parser(get_system(str(name)), preset)
+    parser = recipe_parser(get_system(str(name)), preset, extend)
     _check_flags(parser, arguments)
-    return _parse(parser, str(name), preset, lambda: parser.parse_args(list(arguments)))
+    return _parse(parser, str(name), preset, lambda: parser.parse_args(list(arguments)), kind)
 
 
 def make_recipe(system_name: str, settings: Mapping[str, Any]) -> Recipe:
@@ -93,7 +108,9 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe(None, ["--config", str(path)])
 
 
-def _parse(parser: ArgumentParser, system: str, preset: str, parse: Callable[[], Namespace]) -> Recipe:
+def _parse(
+    parser: ArgumentParser, system: str, preset: str, parse: Callable[[], Namespace], kind: type[Recipe] = Recipe
+) -> Recipe:
     try:
         # jsonargparse renamed it in 4.49 and drops the old name in 5
         instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
@@ -107,10 +124,8 @@ def _parse(parser: ArgumentParser, system: str, preset: str, parse: Callable[[],
     require(isinstance(found.seed, int) and found.seed >= 0, "--seed", found.seed, "a whole number, at least 0")
     if found.system != system:
         raise UserError(f"--system {found.system}, but {system} was asked for", hint=f"kinesics train {found.system}")
-    return Recipe(
-        system=system, data=found.data, task=found.task, out=found.out, seed=found.seed, preset=preset,
-        classes=found.classes, weights=found.weights, input=found.input, fit=found.fit,
-    )  # fmt: skip
+    given = {field.name: getattr(found, field.name) for field in fields(kind)}
+    return kind(**{**given, "system": system, "preset": preset})
 
 
 def _check_flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
