@@ -13,6 +13,7 @@ VERBS: dict[str, str] = {
     "evaluate": "judge a trained run on a manifest",
     "predict": "answer for cropped faces",
     "import": "turn foreign weights into kinesics' own format",
+    "topology": "design who talks to whom in a federation (design)",
     "demo": "train cross-entropy and LDLVA side by side on drawn faces with wrong labels",
     "doctor": "print the environment and what is missing",
 }
