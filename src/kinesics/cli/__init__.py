@@ -10,6 +10,7 @@ from collections.abc import Sequence
 VERBS: dict[str, str] = {
     "data": "make a manifest from a published layout, check it (convert, check)",
     "train": "train a system on a manifest",
+    "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",
     "predict": "answer for cropped faces",
     "import": "turn foreign weights into kinesics' own format",

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     from kinesics.systems.recipe import parse_recipe, read_recipe
 
     system = words.pop(0) if not words[0].startswith("-") else None
-    resume, folder, words = _take_resume(words)
+    resume, folder, words = take_resume(words)
     if folder is not None:
         if system or words:
             raise UserError(
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _take_resume(words: list[str]) -> tuple[bool, Path | None, list[str]]:
+def take_resume(words: list[str]) -> tuple[bool, Path | None, list[str]]:
     """Split `--resume [RUN]` off the other words."""
     for place, word in enumerate(words):
         if word.startswith("--resume="):

@@ -116,8 +116,9 @@ class NetworkConfig:
 
     topology: str = "gaia"
     """Built-in table (gaia, nws), or a file (.gml, .graphml, .csv); see kinesics topology design."""
-    overlay: str = "ring"
-    """Overlay that peers mix over: the name of one that kinesics topology design lists."""
+    overlay: str = "christofides-ring"
+    """Overlay that peers mix over: christofides-ring (the text), best-ring, two-way-ring, mst, delta-mbst, complete,
+    least-cycle or soonest-consensus; kinesics topology design compares them."""
     access_bps: float = 1e10
     """Bit/s between a silo and the network."""
     core_bps: float = 1e9

@@ -119,8 +119,8 @@ def federate_run(
 def _silos(recipe: FederatedRecipe, train: Samples, make_network: MakeNetwork) -> tuple[dict[str, Samples], Network]:
     """The silos' samples in the network's order; for training in one place, one silo with everything."""
     if recipe.federation.mode == "cll":
-        alone = Network(torch.eye(1, dtype=torch.float64), lambda bits, ms: recipe.federation.local_steps * ms)
-        return {"all": train}, alone
+        steps, given = recipe.federation.local_steps, recipe.network.compute_ms
+        return {"all": train}, Network(torch.eye(1, dtype=torch.float64), lambda bits, ms: steps * (given or ms))
     if recipe.silos.by == "column":
         rows = split_by_column(train, recipe.silos.column)
         names, network = make_network(recipe, list(rows))

@@ -1,0 +1,82 @@
+"""kinesics federate: train a system across silos that exchange weights and never data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from kinesics.errors import UserError
+
+HELP = """usage: kinesics federate SYSTEM --data MANIFEST.csv [--out RUN] [flags]
+       kinesics federate --config RECIPE.yaml [flags]
+       kinesics federate --resume RUN
+
+systems: {systems}
+
+--federation.mode dfl     peers mix with their neighbours in an overlay (default)
+--federation.mode sfl     a server averages
+--federation.mode cll     all samples in one place
+--silos.by column         the manifest's silo column says whose a sample is; dirichlet deals them with a skew
+--network.topology gaia   where the silos are (gaia, nws, FILE); --network.overlay: {overlays}
+--resume [RUN]            go on with the run in --out, or with RUN's own recipe
+kinesics federate SYSTEM --help lists every flag; kinesics topology design compares overlays.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb; see `HELP`."""
+    words = list(argv)
+    from kinesics.federated.network import OVERLAYS, make_network
+    from kinesics.systems import SYSTEMS, get_system
+
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP.format(systems=", ".join(SYSTEMS), overlays=", ".join(OVERLAYS)))
+        return 0 if words else 2
+    from kinesics.cli.train import take_resume
+    from kinesics.federated.session import federate_run
+
+    system = words.pop(0) if not words[0].startswith("-") else None
+    resume, folder, words = take_resume(words)
+    if folder is not None:
+        if system or words:
+            raise UserError(
+                f"--resume {folder} goes on with the recipe stored there; got also {' '.join([system or '', *words])}",
+                hint="to resume with flags, name the run by --out and give --resume without a value",
+            )
+        recipe = replace(_parse(None, ["--config", str(folder / "config.yaml")]), out=str(folder))
+    else:
+        recipe = _parse(system, words)
+        if resume and not recipe.out:
+            raise UserError("--resume without a run directory", hint="kinesics federate --resume RUN")
+    run = federate_run(get_system(recipe.system).task_class, recipe, make_network, resume=resume)
+    _print(run.read_json("run.json"))
+    return 0
+
+
+def _parse(system: str | None, words: list[str]) -> Any:
+    from kinesics.federated.config import FederatedRecipe, FederationConfig, NetworkConfig, PartitionConfig
+    from kinesics.systems.recipe import parse_recipe
+
+    def extend(parser: Any) -> None:
+        parser.prog = parser.prog.replace("train", "federate")
+        parser.add_class_arguments(FederationConfig, "federation")
+        parser.add_class_arguments(PartitionConfig, "silos")
+        parser.add_class_arguments(NetworkConfig, "network")
+
+    return parse_recipe(system, words, FederatedRecipe, extend)
+
+
+def _print(content: dict[str, Any]) -> None:
+    from kinesics.cli.tables import print_table
+
+    alone, judged = content["silos_alone"], content["last"]
+    split = next(name for name in ("test", "valid") if name in judged)
+    metric = alone["metric"]
+    rows = [
+        ["average of all silos", judged[split][metric]],
+        ["silos' own models, mean", alone["mean"]],
+        ["silos' own models, least", alone["least"]],
+        ["silos' own models, most", alone["most"]],
+    ]
+    print_table(f"{metric} on the {split} split, {len(content['silos'])} silos", ["model", metric], rows)

@@ -1,0 +1,134 @@
+"""kinesics federate, by its real command line on drawn faces."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from kinesics.federated.silo import Silo
+
+FLAGS = (
+    "--input.size", "32", "--fit.batch_size", "8", "--fit.precision", "fp32", "--fit.threads", "1",
+    "--silos.by", "dirichlet", "--silos.n", "3", "--federation.rounds", "4", "--federation.evaluate_every", "2",
+    "--federation.checkpoint_every", "1",
+)  # fmt: skip
+LDLVA = ("--task.source", "teacher", "--task.teacher_epochs", "1", "--task.k", "3", "--task.bank_hold", "0")
+
+
+@pytest.fixture(scope="module")
+def federated(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
+    """Three silos that train LDLVA together; not to be changed."""
+    from kinesics.cli import main
+
+    folder = tmp_path_factory.mktemp("federated") / "run"
+    assert main(["federate", "ldlva", "--data", str(faces), "--out", str(folder), *FLAGS, *LDLVA]) == 0
+    return folder
+
+
+def test_what_it_leaves_behind(federated: Path) -> None:
+    content = json.loads((federated / "run.json").read_text())
+    assert content["status"] == "finished" and sum(content["silos"].values()) == 60
+    metrics, silos = pd.read_csv(federated / "metrics.csv"), pd.read_csv(federated / "silos.csv")
+    assert metrics["round"].tolist() == [2, 4]
+    assert {"compute_s", "modelled_s", "consensus", "test/accuracy", "train/loss"} <= set(metrics)
+    assert silos["n_train"].sum() == 60 and silos["accuracy"].between(0, 1).all()
+    samples = pd.read_csv(federated / "samples.csv")
+    assert samples.groupby("silo").size().to_dict() == dict(zip(silos["silo"], silos["n_train"], strict=True))
+    assert samples["uncertainty"].between(0, 1).all() and samples["path"].is_unique
+    assert len(pd.read_csv(federated / "predictions.csv")) == 20
+
+
+def test_the_run_is_used_like_any_other(federated: Path, faces: Path, kinesics: Callable[..., Any]) -> None:
+    judged = kinesics("evaluate", federated, "--data", faces)
+    assert judged.code == 0, judged.err
+    wanted = json.loads((federated / "run.json").read_text())["last"]["test"]["accuracy"]
+    assert f"{wanted:.4f}" in judged.out or f"{wanted:.3f}" in judged.out or f"{100 * wanted:.1f}" in judged.out
+    assert kinesics("predict", federated, faces.parent / "test").code == 0
+
+
+def test_killed_and_resumed_by_its_own_recipe(
+    federated: Path, faces: Path, tmp_path: Path, kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        original, calls = Silo.step, iter(range(1000))
+
+        def step(self: Silo, *arguments: Any) -> None:
+            if next(calls) == 7:
+                raise KeyboardInterrupt
+            original(self, *arguments)
+
+        patch.setattr(Silo, "step", step)
+        assert kinesics("federate", "ldlva", "--data", faces, "--out", out, *FLAGS, *LDLVA).code == 130
+    assert json.loads((out / "run.json").read_text())["status"] == "running"
+    again = kinesics("federate", "--resume", out)
+    assert again.code == 0, again.err
+    assert (out / "model.safetensors").read_bytes() == (federated / "model.safetensors").read_bytes()
+    assert (out / "samples.csv").read_bytes() == (federated / "samples.csv").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["sfl", "cll"])
+def test_other_modes(faces: Path, tmp_path: Path, kinesics: Callable[..., Any], mode: str) -> None:
+    out = tmp_path / "run"
+    flags = ("--federation.mode", mode, "--network.compute_ms", "5")
+    done = kinesics("federate", "cross_entropy", "--data", faces, "--out", out, *FLAGS, *flags)
+    assert done.code == 0, done.err
+    assert len(json.loads((out / "run.json").read_text())["silos"]) == (1 if mode == "cll" else 3)
+    clock = pd.read_csv(out / "metrics.csv")["modelled_s"].iloc[-1]
+    assert clock == pytest.approx(4 * 0.005) if mode == "cll" else clock > 4 * 0.005
+
+
+def test_silos_by_a_column_of_the_manifest(faces: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    table = pd.read_csv(faces)
+    table["path"] = [str(faces.parent / path) for path in table["path"]]
+    table["clinic"] = ["north" if k % 3 else "south" for k in range(len(table))]
+    table.to_csv(tmp_path / "m.csv", index=False)
+    flags = [*FLAGS, "--silos.by", "column", "--silos.column", "clinic"]
+    done = kinesics("federate", "cross_entropy", "--data", tmp_path / "m.csv", "--out", tmp_path / "run", *flags)
+    assert done.code == 0, done.err
+    assert set(json.loads((tmp_path / "run" / "run.json").read_text())["silos"]) == {"north", "south"}
+
+
+def test_its_recipe_is_complete(federated: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    content = yaml.safe_load((federated / "config.yaml").read_text())
+    assert content["federation"]["rounds"] == 4 and content["network"]["topology"] == "gaia"
+    printed = kinesics("federate", "ldlva", "--config", federated / "config.yaml", "--print_config")
+    assert printed.code == 0
+    assert yaml.safe_load(printed.out)["silos"] == content["silos"]
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    (("--federation.mode", "p2p"), "dfl, sfl, cll"),
+    (("--federation.rounds", "0"), "at least 1"),
+    (("--federation.participation", "1.5"), "in \\(0, 1\\]"),
+    (("--federation.away", "[nowhere:1-2]"), "no silo"),
+    (("--federation.away", "[x]"), "SILO:FROM-TO"),
+    (("--federation.compression", "zip"), "none, fp16, topk"),
+    (("--network.topology", "atlantis"), "atlantis"),
+    (("--network.overlay", "torus"), "christofides-ring"),
+    (("--network.core_bps", "-1"), "above 0"),
+    (("--silos.by", "column"), "no column 'silo'"),
+    (("--silos.n", "12"), "11 places"),
+    (("--silos.alpha", "0"), "above 0"),
+    (("--federation.local_step", "1"), "unknown flag"),
+])  # fmt: skip
+def test_bad_settings_get_a_clear_error(
+    faces: Path, tmp_path: Path, kinesics: Callable[..., Any], changes: tuple[str, str], said: str
+) -> None:
+    done = kinesics("federate", "cross_entropy", "--data", faces, "--out", tmp_path / "run", *FLAGS, *changes)
+    assert done.code == 2 and re.search(said, done.err), done.err
+    assert "Traceback" not in done.err
+
+
+def test_help_and_a_run_that_is_there_already(federated: Path, faces: Path, kinesics: Callable[..., Any]) -> None:
+    assert "cll" in kinesics("federate", "--help").out
+    assert "--federation.rounds" in kinesics("federate", "ldlva", "--help").out
+    again = kinesics("federate", "ldlva", "--data", faces, "--out", federated, *FLAGS, *LDLVA)
+    assert again.code == 2 and "already holds a run" in again.err
