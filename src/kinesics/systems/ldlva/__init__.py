@@ -57,26 +57,25 @@ Keras checkpoints are not read.
 
 Where the text is silent
 ------------------------
-The figures behind the defaults are in EXPERIMENTS.md.
+The figures behind the defaults are in EXPERIMENTS.md; in short:
 
-=============================================  ==========================================  ====================
-open question                                  option                                      evidence
-=============================================  ==========================================  ====================
-neighbours by a forward pass or from a bank    `neighbours`                                see EXPERIMENTS.md
-how fresh the bank is, what it starts from     `bank_start`, `bank_hold`, `bank_momentum`  see EXPERIMENTS.md
-when neighbours are trusted                    `warmup`                                    see EXPERIMENTS.md
-where valence-arousal comes from               `source`, `space`, `teacher_*`              see EXPERIMENTS.md
-whether it is renewed while training           `relocate`                                  yes: EXPERIMENTS.md
-width of the local similarity                  `delta`                                     see EXPERIMENTS.md
-lambda's start (it is the sigmoid of a logit)  `uncertainty_init`                          see EXPERIMENTS.md
-lambda's rate                                  `uncertainty_lr`, `uncertainty_momentum`    see EXPERIMENTS.md
-sums or means, which lambda's rate assumes     `reduction`                                 see EXPERIMENTS.md
-whether L_D teaches lambda                     `uncertainty_through_centres`               no: see below
-whether d's gradient is kept                   none                                        yes: see below
-widths of g                                    `calibration_hidden`                        see EXPERIMENTS.md
-first centres and their rate                   `centre_init`, `centre_lr`                  see EXPERIMENTS.md
-weight of L_D                                  `gamma`                                     see EXPERIMENTS.md
-=============================================  ==========================================  ====================
+- `neighbours`: by a forward pass or from a bank: a bank's step costs 1.02 to 1.04 of a plain one, a forward pass 3.5
+  to 4.4.
+- `bank_start`, `bank_hold`, `bank_momentum`: what the bank starts from and how fresh it is: the teachers'
+  predictions, held until the network has outgrown them (about 5 epochs); momentum gains nothing.
+- `warmup`: when neighbours are trusted: from the first step, since the bank starts with the teachers.
+- `source`, `space`, `teacher_*`: where valence-arousal comes from: d~ is never better than the placing.
+- `relocate`: whether it is renewed while training: yes (30 % flips, 30 epochs: 73.4 against 69.9 % with the teachers'
+  alone).
+- `uncertainty_init`: lambda's start, the sigmoid of a logit: .5; .6 lets the bank feed on itself in short schedules.
+- `uncertainty_lr`, `uncertainty_momentum`: lambda's rate: 10; 30 to 100 give up right labels that are not learned
+  yet.
+- `reduction`: sums or means, which lambda's rate assumes: means, as released.
+- `uncertainty_through_centres`: whether L_D teaches lambda: no, see below.
+- `centre_init`, `centre_lr`: first centres and their rate: one at which centres follow their class means.
+- `gamma`: weight of L_D: .001; .01 slows features that are trained from scratch.
+- `delta`, `calibration_hidden`: width of the local similarity, widths of g: not searched.
+- d's gradient is kept, see below.
 
 L_D's gradient for lambda^i is -||v^i - mu_{y^i}||^2 / 2, never positive: by itself it drives every lambda to 1,
 whatever the label is. d's gradient has to be kept, as lambda and g learn in no other way.
