@@ -1,4 +1,4 @@
-"""kinesics topology design on three cities."""
+"""kinesics topology design on four cities."""
 
 from __future__ import annotations
 

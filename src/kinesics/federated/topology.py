@@ -59,7 +59,8 @@ class Connectivity:
             adjacency: (N, N) True where i sends to j; or (K, N, N), several overlays.
 
         Returns:
-            of the same shape, `NO_LINK` where there is no link; the diagonal is the computation, since a silo waits for itself.
+            of the same shape, `NO_LINK` where there is no link; the diagonal is the computation, since a silo waits
+            for itself.
         """
         out, into = adjacency.sum(axis=-1)[..., :, None], adjacency.sum(axis=-2)[..., None, :]
         sending = np.maximum(np.maximum(out * self.up, into * self.down), self.core)
