@@ -76,10 +76,10 @@ def critical_cycle(delay: Float) -> list[int]:
     slack = p[None, :] - (p[:, None] + delay - mean)
     tight = slack <= 1e-9 * max(1.0, abs(mean)) * len(delay)
     # only links between silos that can be left and reached over tight links lie on a cycle
-    alive = np.ones(len(delay), dtype=bool)
+    alive: NDArray[np.bool_] = np.ones(len(delay), dtype=bool)
     while True:
         inner = tight & alive[:, None] & alive[None, :]
-        still = inner.any(axis=0) & inner.any(axis=1)
+        still = np.asarray(inner.any(axis=0) & inner.any(axis=1))
         if np.array_equal(still, alive):
             break
         alive = still
