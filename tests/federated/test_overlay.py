@@ -158,12 +158,14 @@ def test_news_cross_a_de_bruijn_overlay_quickly(n: int, size: int) -> None:
     assert (reach > 0).all()
 
 
-def test_a_one_way_overlay_on_gaia_is_faster_than_any_ring(shared: Path) -> None:
-    silos = read_silos(str(shared / "data" / "topologies" / "gaia.gml"))
+@pytest.mark.parametrize(("file", "most"), [("gaia", 61.1), ("amazon_us", 24.84)])
+def test_one_way_overlays_are_faster_than_any_ring(file: str, most: float, shared: Path) -> None:
+    """62.74 and 25.31 ms are the best rings; annealing elsewhere found 61.09 and 24.83 ms."""
+    silos = read_silos(str(shared / "data" / "topologies" / f"{file}.gml"))
     made = connect(silos, 10_091_936, 4.9, 1e10, 1e9)
     quick = least_cycle(made)
     assert strongly_connected(quick)
-    assert made.cycle_ms(quick) <= 61.1
+    assert made.cycle_ms(quick) <= most
 
 
 @pytest.mark.parametrize("access_bps", [1e9, 1e8])
