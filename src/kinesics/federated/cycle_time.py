@@ -26,15 +26,28 @@ def maximum_cycle_mean(delay: Float) -> float:
     Returns:
         in the unit of `delay`; `NO_LINK` without any cycle.
     """
-    n = len(delay)
-    walk = np.zeros((n + 1, n))
+    return float(maximum_cycle_means(delay[None])[0])
+
+
+def maximum_cycle_means(delay: Float) -> Float:
+    """The same for several digraphs of one size at once.
+
+    Args:
+        delay: (K, N, N).
+
+    Returns:
+        (K,).
+    """
+    count, n = delay.shape[:2]
+    walk = np.zeros((n + 1, count, n))
+    into = np.ascontiguousarray(delay.transpose(0, 2, 1))
     for k in range(n):
-        walk[k + 1] = (walk[k][:, None] + delay).max(axis=0)
+        walk[k + 1] = (into + walk[k][:, None, :]).max(axis=2)
+    steps = np.arange(n, 0, -1)[:, None, None]
     alive = walk[n] > NO_LINK
-    if not alive.any():
-        return float(NO_LINK)
-    steps = np.arange(n, 0, -1)[:, None]
-    return float(((walk[n, alive] - walk[:n, alive]) / steps).min(axis=0).max())
+    last = np.where(alive, walk[n], 0.0)
+    means = ((last - walk[:n]) / steps).min(axis=0)
+    return np.asarray(np.where(alive, means, NO_LINK).max(axis=1))
 
 
 def potentials(delay: Float, cycle_mean: float) -> Float:
@@ -63,10 +76,10 @@ def critical_cycle(delay: Float) -> list[int]:
     slack = p[None, :] - (p[:, None] + delay - mean)
     tight = slack <= 1e-9 * max(1.0, abs(mean)) * len(delay)
     # only links between silos that can be left and reached over tight links lie on a cycle
-    alive = np.ones(len(delay), dtype=bool)
+    alive: NDArray[np.bool_] = np.ones(len(delay), dtype=bool)
     while True:
         inner = tight & alive[:, None] & alive[None, :]
-        still = inner.any(axis=0) & inner.any(axis=1)
+        still = np.asarray(inner.any(axis=0) & inner.any(axis=1))
         if np.array_equal(still, alive):
             break
         alive = still

@@ -93,27 +93,27 @@ class Design:
     settings: dict[str, Any]
 
 
-def judge(network: Connectivity, overlay: Overlay, fastest: bool = True) -> Judged:
+def judge(network: Connectivity, overlay: Overlay, central: bool = True) -> Judged:
     """Cycle time, mixing rate and rounds to consensus of an overlay.
 
     Args:
         network: what links cost.
         overlay: strongly connected.
-        fastest: mix with weights made centrally (FDLA, doubly stochastic), else with those that silos can make
+        central: mix with weights made centrally (FDLA, doubly stochastic), else with those that silos can make
             themselves (Metropolis, push-sum); see `mixing.py`.
     """
     cycle = overlay.cycle_ms(network)
     if overlay.hub is not None:
         return Judged(overlay, None, cycle, 0.0, 1, 1)
-    local = mix(overlay.adjacency, fastest=False)
-    mixing = mix(overlay.adjacency) if fastest else local
+    local = mix(overlay.adjacency, central=False)
+    mixing = mix(overlay.adjacency) if central else local
     return Judged(overlay, mixing, cycle, mixing.rate, mixing.rounds(), local.rounds())
 
 
 def design(
     network: Connectivity,
     max_degree: int | None = None,
-    fastest: bool = True,
+    central: bool = True,
     seed: int = 0,
     search_steps: int = 0,
     **settings: Any,
@@ -123,7 +123,7 @@ def design(
     Args:
         network: what links cost.
         max_degree: the most silos one may send to, and hear, in the searched overlays.
-        fastest: see `judge`.
+        central: see `judge`.
         seed: of the searches.
         search_steps: moves of the search for cycle time; 0 for 600 a silo.
         settings: kept for the record.
@@ -158,8 +158,8 @@ def design(
     found.append(Overlay("soonest consensus", soon, about="searched for time to 1 % consensus"))
     return Design(
         network=network,
-        overlays=[judge(network, overlay, fastest) for overlay in found],
-        trade_off=[judge(network, Overlay(f"budget {k}", one), fastest) for k, one in enumerate(curve, start=1)],
+        overlays=[judge(network, overlay, central) for overlay in found],
+        trade_off=[judge(network, Overlay(f"budget {k}", one), central) for k, one in enumerate(curve, start=1)],
         settings={"max_degree": max_degree, "seed": seed, "search_steps": search_steps, **settings},
     )
 

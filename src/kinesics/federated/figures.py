@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kinesics.engine.figure_style import plain, short, styled
 from kinesics.engine.palette import light, series
@@ -113,6 +114,10 @@ def trade_off_chart(found: Design) -> Figure:
         if 10.0**power / x < top:
             ax.text(x, 10.0**power / x, _time(10.0**power), color=light("muted"), fontsize=7, ha="right", va="bottom")
     ax.set(xlim=(left, right), ylim=(bottom, top))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(NullLocator())
     ax.set_title("Quick rounds or few rounds")
     figure.legend(loc="outside right upper", fontsize=8)
     return figure
@@ -150,7 +155,7 @@ def _map(ax: Axes, judged: Judged, silos: Silos, place: Float, known: bool, name
     margin = 0.06 * np.maximum(np.ptp(place, axis=0), 1)
     low, high = place.min(axis=0) - margin, place.max(axis=0) + margin
     crossing = known and high[1] - low[1] > 180
-    ax.set(xlim=(-180, 180) if crossing else (low[1], high[1]), ylim=(low[0], 84 if crossing else high[0] + margin[0]))
+    ax.set(xlim=(-180, 180) if crossing else (low[1], high[1]), ylim=(-78, 84) if crossing else (low[0], high[0]))
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
     if known:
         ax.grid(linewidth=0.4)

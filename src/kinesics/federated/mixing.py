@@ -4,10 +4,10 @@ A mixing matrix A is (N, N): after a round silo i holds the sum over j of A[i, j
 needs a link j -> i (or i = j), and `adjacency[j, i]` is True. If rows and columns of a non-negative A sum to 1 and news
 reach every silo, repeated mixing tends to the average of all silos. Two ways to get there:
 
-- *fastest*: weights made centrally, from the whole overlay. Two-way overlays: FDLA, the symmetric weights of least
+- *central*: weights made centrally, from the whole overlay. Two-way overlays: FDLA, the symmetric weights of least
   second eigenvalue (L. Xiao and S. Boyd, "Fast linear iterations for distributed averaging", 2004), kept non-negative.
-  One-way overlays: doubly stochastic by Sinkhorn's scaling, or of least spectral norm, whichever agrees sooner. Both
-  exist for each strongly connected overlay, since with self-weights every link lies on a permutation of the silos.
+  One-way overlays: doubly stochastic by Sinkhorn's scaling, which exists for each strongly connected overlay, since
+  with self-weights every link lies on a permutation of the silos; of several self-weights that which agrees soonest.
 - *local*: each silo makes its weights from degrees it can ask its neighbours for. Two-way overlays: Metropolis. One-way
   overlays: push-sum (D. Kempe, A. Dobra, J. Gehrke, 2003): columns sum to 1, rows don't; silos pass on a weight too and
   read the ratio.
@@ -23,6 +23,7 @@ import numpy as np
 from kinesics.errors import UserError
 from kinesics.federated.cycle_time import strongly_connected
 from kinesics.federated.topology import Bool, Float
+from kinesics.federated.weights import fdla
 
 TOLERANCE = 0.01
 """Consensus is reached when the distance of the silos from their average is this share of what it was."""
@@ -122,7 +123,7 @@ def metropolis(adjacency: Bool) -> Float:
     return _with_diagonal(np.where(adjacency, 1 / (1 + np.maximum(degree[:, None], degree)), 0.0))
 
 
-def sinkhorn(adjacency: Bool, self_weight: float = 1.0, steps: int = 20_000) -> Float | None:
+def sinkhorn(adjacency: Bool, self_weight: float = 1.0, steps: int = 5000) -> Float | None:
     """Doubly stochastic weights by scaling rows and columns in turn (R. Sinkhorn and P. Knopp, 1967).
 
     A one-way ring gets 1/2 and 1/2, as released; a two-way regular overlay equal weights.
@@ -133,13 +134,13 @@ def sinkhorn(adjacency: Bool, self_weight: float = 1.0, steps: int = 20_000) -> 
         steps: the most sweeps.
 
     Returns:
-        (N, N), or None if it has not settled to 1e-12 by then.
+        (N, N), or None if it has not settled to 1e-10 by then.
     """
     matrix = adjacency.T.astype(float) + self_weight * np.eye(len(adjacency))
     for _ in range(steps):
         matrix /= matrix.sum(axis=1, keepdims=True)
         columns = matrix.sum(axis=0)
-        if np.abs(columns - 1).max() < 1e-12:
+        if np.abs(columns - 1).max() < 1e-10:
             return np.asarray(matrix)
         matrix /= columns
     return None
@@ -173,32 +174,27 @@ def push_sum(matrix: Float, values: Float, rounds: int) -> Float:
     return np.asarray((flat / weight[:, None]).reshape(values.shape))
 
 
-def mix(adjacency: Bool, fastest: bool = True) -> Mixing:
+def mix(adjacency: Bool, central: bool = True) -> Mixing:
     """Weights for an overlay (see the module's text).
 
     Args:
         adjacency: (N, N) True where i sends to j.
-        fastest: made centrally; else by each silo from degrees.
+        central: made from the whole overlay; else by each silo from degrees.
 
     Raises:
         UserError: some silo's news never reach another.
     """
-    from kinesics.federated.weights import fdla, least_norm
-
     if not strongly_connected(adjacency):
         raise UserError("the overlay is not strongly connected: news of some silo never reach another")
     if np.array_equal(adjacency, adjacency.T):
         simple = metropolis(adjacency)
-        if not fastest:
+        if not central:
             return Mixing(simple, "Metropolis")
         best = fdla(adjacency)
         return Mixing(best, "FDLA") if second_eigenvalue(best) < second_eigenvalue(simple) else Mixing(simple, "FDLA")
-    scaled = _scaled(adjacency) if fastest else []
+    scaled = _scaled(adjacency) if central else []
     if not scaled:
         return Mixing(push_sum_matrix(adjacency), "push-sum", push_sum=True)
-    shortest = least_norm(adjacency)
-    if shortest is not None:
-        scaled.append(Mixing(shortest, "doubly stochastic (least norm)"))
     return min(scaled, key=lambda mixing: (mixing.rounds(), round(mixing.rate, 9)))
 
 

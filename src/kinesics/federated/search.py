@@ -10,11 +10,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinesics.federated.cycle_time import strongly_connected
 from kinesics.federated.mixing import disagreement, push_sum_matrix, rounds_to_consensus, sinkhorn
 from kinesics.federated.overlay import best_ring_order, complete, ring
 from kinesics.federated.topology import Bool, Connectivity
+
+CHAINS = 16
+"""Annealings side by side; one step of all costs little more than of one."""
+
+_HEAT = (0.005, 0.04)
+"""First temperatures of the coolest and the hottest chain, as shares of the ring's cycle time."""
+
+_COOLED = 0.02
+"""Share of its first temperature that a chain ends with."""
 
 _SAME = 1e-9
 """Cycle times closer than this share are equal."""
@@ -23,41 +33,46 @@ _SAME = 1e-9
 def least_cycle(network: Connectivity, max_degree: int | None = None, seed: int = 0, steps: int = 0) -> Bool:
     """A strongly connected overlay of little cycle time, by annealing from the best ring; never slower than it.
 
-    A move adds a link, drops one, or lets one end elsewhere; new links prefer near silos. Links that cost no time are
+    Several chains at different temperatures run side by side, and now and then the worst take up where the best is. A
+    move adds a link, drops one, or lets one end elsewhere; new links prefer near silos. Links that cost no time are
     added at the end, since they speed up mixing.
 
     Args:
         network: what links cost.
         max_degree: the most silos one may send to, and hear.
         seed: of the moves.
-        steps: moves to try; 0 for 600 a silo.
+        steps: moves of each chain; 0 for 600 a silo.
 
     Returns:
         (N, N) True where i sends to j.
     """
     n = len(network)
     limit = n - 1 if max_degree is None else min(max_degree, n - 1)
-    now = ring(best_ring_order(network, seed)[0])
-    cost = network.cycle_ms(now)
-    best, least = now, cost
+    best = ring(best_ring_order(network, seed)[0])
+    least = network.cycle_ms(best)
     if n < 3 or limit < 2:
         return best
     rng = np.random.default_rng(seed)
     steps = steps or 600 * n
-    hot, cold = 0.03 * cost, 0.0005 * cost
-    near = _near(network)
+    now, cost = np.repeat(best[None], CHAINS, axis=0), np.full(CHAINS, least)
+    hot = least * np.geomspace(*_HEAT, CHAINS)
+    near = np.array(_near(network))
     for step in range(steps):
-        trial = _moved(now, near, limit, rng)
-        if trial is None:
-            continue
-        heat = hot * (cold / hot) ** (step / steps)
-        most = cost - heat * math.log(rng.random() + 1e-300)
-        tried = network.cycle_ms(trial)
-        if tried <= most and strongly_connected(trial):
-            now, cost = trial, tried
-            if cost < least * (1 - _SAME):
-                best, least = now, cost
-    return densify(network, best, least, limit)
+        trial = _all_moved(now, near, rng)
+        tried = network.cycle_ms_of_many(trial)
+        heat = hot * _COOLED ** (step / steps)
+        taken = tried <= cost - heat * np.log(rng.random(CHAINS) + 1e-300)
+        taken &= (trial.sum(axis=1) <= limit).all(axis=1) & (trial.sum(axis=2) <= limit).all(axis=1)
+        for chain in np.flatnonzero(taken):
+            if not strongly_connected(trial[chain]):
+                continue
+            now[chain], cost[chain] = trial[chain], tried[chain]
+            if cost[chain] < least * (1 - _SAME):
+                best, least = now[chain].copy(), float(cost[chain])
+        if step % max(steps // 12, 1) == 0:
+            worst = np.argsort(cost)[-CHAINS // 4 :]
+            now[worst], cost[worst] = best, least
+    return densify(network, best, network.cycle_ms(best), limit)
 
 
 def densify(network: Connectivity, adjacency: Bool, budget_ms: float, max_degree: int | None = None) -> Bool:
@@ -120,7 +135,7 @@ def soonest_consensus(
         candidates: (N, N) strongly connected overlays, such as those of `trade_off`.
         max_degree: the most silos one may send to, and hear.
         seed: of placing and improving.
-        steps: links to try; 0 for 20 a silo.
+        steps: links to try; 0 for 8 a silo.
     """
     n = len(network)
     limit = n - 1 if max_degree is None else min(max_degree, n - 1)
@@ -131,7 +146,7 @@ def soonest_consensus(
     costs = [consensus_ms(network, one) for one in pool]
     now, cost = pool[int(np.argmin(costs))], min(costs)
     near = _near(network)
-    for _ in range((steps or 20 * n) if n > 2 else 0):
+    for _ in range((steps or 8 * n) if n > 2 else 0):
         trial = _moved(now, near, limit, rng)
         if trial is None or network.cycle_ms(trial) >= cost or not strongly_connected(trial):
             continue  # a single round would already take too long
@@ -148,7 +163,7 @@ def consensus_ms(network: Connectivity, adjacency: Bool) -> float:
         network: what links cost.
         adjacency: (N, N) strongly connected.
     """
-    matrix = sinkhorn(adjacency, steps=2000)
+    matrix = sinkhorn(adjacency, steps=1000)
     pushing = matrix is None
     if matrix is None:
         matrix = push_sum_matrix(adjacency)
@@ -180,7 +195,7 @@ def _placed(network: Connectivity, pattern: Bool, rng: np.random.Generator) -> B
     n = len(network)
     order = rng.permutation(n)
     cost = network.cycle_ms(pattern[np.ix_(order, order)])
-    for _ in range(8 * n):
+    for _ in range(3 * n):
         swapped = order.copy()
         a, b = rng.choice(n, 2, replace=False)
         swapped[[a, b]] = order[[b, a]]
@@ -217,6 +232,25 @@ def _moved(adjacency: Bool, near: list[list[int]], limit: int, rng: np.random.Ge
         return None
     trial[i, j] = True
     return trial if trial[i].sum() <= limit and trial[:, j].sum() <= limit else None
+
+
+def _all_moved(overlays: Bool, near: NDArray[np.int64], rng: np.random.Generator) -> Bool:
+    """Each of (K, N, N) overlays after one random move; one may come back as it was."""
+    count, n = overlays.shape[:2]
+    trial, chain = overlays.copy(), np.arange(count)
+    kind = rng.random(count)
+    link = (rng.random(overlays.shape) * overlays).reshape(count, -1).argmax(axis=1)
+    i, j = link // n, link % n
+    dropping = kind < 0.7
+    trial[chain[dropping], i[dropping], j[dropping]] = False
+    # the new link: from the sender of the dropped one, to its receiver, or anywhere
+    fixed = np.where(kind < 0.45, i, np.where(dropping, j, rng.integers(n, size=count)))
+    other = near[fixed, np.minimum(rng.exponential(n / 4, size=count).astype(int), n - 2)]
+    incoming = dropping & (kind >= 0.45)
+    sender, receiver = np.where(incoming, other, fixed), np.where(incoming, fixed, other)
+    adding = kind >= 0.2
+    trial[chain[adding], sender[adding], receiver[adding]] = True
+    return trial
 
 
 def _rank(rng: np.random.Generator, n: int) -> int:

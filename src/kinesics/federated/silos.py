@@ -122,7 +122,7 @@ def shortest_paths(length: Float) -> tuple[Float, Int]:
     for via in range(n):
         there, links = best[:, [via]] + best[[via], :], hops[:, [via]] + hops[[via], :]
         slack = 1e-9 * np.where(np.isfinite(there), there, 0)
-        better = (there < best - slack) | (np.isfinite(there) & (np.abs(there - best) <= slack) & (links < hops))
+        better = (there < best - slack) | (np.isfinite(there) & (there <= best + slack) & (links < hops))
         best, hops = np.where(better, there, best), np.where(better, links, hops)
     return best, hops
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesics.errors import UserError
-from kinesics.federated.cycle_time import NO_LINK, maximum_cycle_mean
+from kinesics.federated.cycle_time import NO_LINK, maximum_cycle_mean, maximum_cycle_means
 from kinesics.federated.silos import Float, Silos
 
 Bool = NDArray[np.bool_]
@@ -56,12 +56,13 @@ class Connectivity:
         """Delay of every link of an overlay.
 
         Args:
-            adjacency: (N, N) True where i sends to j.
+            adjacency: (N, N) True where i sends to j; or (K, N, N), several overlays.
 
         Returns:
-            (N, N), `NO_LINK` where there is no link; the diagonal is the computation, since a silo waits for itself.
+            of the same shape, `NO_LINK` where there is no link; the diagonal is the computation, since a silo waits
+            for itself.
         """
-        out, into = adjacency.sum(axis=1)[:, None], adjacency.sum(axis=0)[None, :]
+        out, into = adjacency.sum(axis=-1)[..., :, None], adjacency.sum(axis=-2)[..., None, :]
         sending = np.maximum(np.maximum(out * self.up, into * self.down), self.core)
         return np.where(adjacency | np.eye(len(self), dtype=bool), self._with_sending(sending), NO_LINK)
 
@@ -73,9 +74,21 @@ class Connectivity:
         """
         return maximum_cycle_mean(self.delay(adjacency))
 
+    def cycle_ms_of_many(self, adjacency: Bool) -> Float:
+        """The same for several overlays at once.
+
+        Args:
+            adjacency: (K, N, N).
+
+        Returns:
+            (K,) milliseconds.
+        """
+        return maximum_cycle_means(self.delay(adjacency))
+
     def _with_sending(self, sending: Float) -> Float:
         total = self.compute[:, None] + self.latency + sending
-        np.fill_diagonal(total, self.compute)
+        here = np.arange(len(self))
+        total[..., here, here] = self.compute
         return np.asarray(total)
 
 
