@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A trained model that answers for cropped faces.
+    """A trained model that answers for images: cropped faces, or the views of a front camera.
 
     >>> predictor = kinesics.load("runs/ldlva-1")           # doctest: +SKIP
     >>> predictor(["face.png"])[0].distribution             # doctest: +SKIP
@@ -50,8 +50,8 @@ class Predictor:
         """One answer an image, in order.
 
         Args:
-            images: file paths, PIL images or (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, one or many, already cropped
-                to the face; resized to the model's input.
+            images: file paths, PIL images or (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, one or many, faces already
+                cropped; resized to the model's input.
             batch_size: images in one forward pass.
 
         Raises:
@@ -77,8 +77,8 @@ class Predictor:
         """(size, size, channels) uint8 model input."""
         spec = self.task.spec
         if isinstance(image, str | os.PathLike):
-            return load_image(Path(image), spec.size, spec.channels)
-        return to_pixels(_as_pillow(image), spec.size, spec.channels)
+            return load_image(Path(image), spec.size, spec.channels, square=spec.crop)
+        return to_pixels(_as_pillow(image), spec.size, spec.channels, square=spec.crop)
 
 
 def _as_pillow(image: Any) -> Image:
