@@ -129,7 +129,7 @@ def make_data(system: str, n: int, seed: int = 0) -> Samples:
 
 
 def make_task(system: str, train: Samples, preset: str = "default", augment: bool = True, **changes: Any) -> Task:
-    """A registered system under a preset, on the smallest backbone, for pictures of `SIZE`; the same weights every time."""
+    """A registered system under a preset, on the smallest backbone; the same weights every time."""
     known = {item.name for item in fields(get_system(system).task_class.config_class)}
     settings = {"data": "-", "preset": preset, **({"task.backbone": "compact"} if "backbone" in known else {})}
     config = make_recipe(system, settings).task

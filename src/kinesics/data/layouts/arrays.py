@@ -67,7 +67,7 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or len(images) != len(targets):
         raise UserError(f"{file}: imgs is {images.shape} and ground_truths {targets.shape}", hint=f"a tree: {TREE}")
     if images.dtype != np.uint8:
-        if images.dtype.kind not in "fiu" or images.size and not (images.min() >= 0 and images.max() <= 255):
+        if images.dtype.kind not in "fiu" or (images.size and not (images.min() >= 0 and images.max() <= 255)):
             raise UserError(f"{file}: imgs is {images.dtype}; expected grey values or colours from 0 to 255")
         images = np.round(images).astype(np.uint8)
     if not np.isfinite(targets).all():

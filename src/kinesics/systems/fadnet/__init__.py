@@ -43,6 +43,8 @@ channels become R^6272                 same at all 7 x 7 cells
 the FC layer before f_s                the released one, a linear map over the 7 columns shared by rows and channels,
                                        with ReLU and dropout: a full 6272 x 6272 layer would have 39 million weights
 start of w                             PyTorch's, as released
+start of the FC layer                  the identity; the released code draws weights and biases at random, and where a
+                                       bias is negative and large a whole column is 0 for every picture
 crop and size                          the released code's 200 x 200 from the centre of 320 x 240 (6272 = 128 x 7 x 7)
 =====================================  ================================================================================
 

@@ -84,6 +84,8 @@ class FADNet(ResNet8):
         accumulation = nn.Linear(len(WIDTHS), 1, bias=config.accumulation_bias)
         if config.head == "mean":
             self.fc = nn.Linear(self.grid, self.grid)
+            nn.init.eye_(self.fc.weight)  # a negative bias drawn at random would let whole columns start dead
+            nn.init.zeros_(self.fc.bias)
             self.fc_accumulation = accumulation
         else:
             self.fc_feature = accumulation
