@@ -65,7 +65,7 @@ class Predictor:
         found: list[Prediction] = []
         for start in range(0, len(many), batch_size):
             part = many[start : start + batch_size]
-            pixels = torch.from_numpy(np.stack([self._pixels(image) for image in part]))
+            pixels = torch.from_numpy(np.stack([self.pixels(image) for image in part]))
             index = torch.arange(start, start + len(part))
             batch = self.task.transform({"image": pixels.to(self.task.device), "index": index}, None)
             answers = self.task.prediction_step(batch)
@@ -73,8 +73,8 @@ class Predictor:
             found.extend(replace(answer, source=name) for answer, name in zip(answers, names, strict=True))
         return found
 
-    def _pixels(self, image: Any) -> np.ndarray:
-        """(size, size, channels) uint8 model input."""
+    def pixels(self, image: ImageLike) -> np.ndarray:
+        """What the model sees of one image: (size, size, channels) uint8."""
         spec = self.task.spec
         if isinstance(image, str | os.PathLike):
             return load_image(Path(image), spec.size, spec.channels, square=spec.crop)
