@@ -297,6 +297,11 @@ WAYS = {
 }
 
 
+def gentle(system: str, config: FitConfig) -> FitConfig:
+    """A tenth of the rate where a number is learned: squared error falls or rises within the first three steps."""
+    return replace(config, lr=config.lr / 10) if get_system(system).task_class.truth == "target" else config
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_training(
     system: str,
@@ -308,7 +313,7 @@ def test_every_way_of_training(
     """Losses stay near those of plain training; batch normalisation and rounding make the differences."""
     data = data_of(system)
     task = task_of(system, data, augment=False, dropout=0.0)
-    config = FitConfig(**{**vars(CONFIG), "epochs": 2, **WAYS[way]})
+    config = gentle(system, FitConfig(**{**vars(CONFIG), "epochs": 2, **WAYS[way]}))
     history = fit(task, data, None, config, seed=0, name="").history
     losses = [record["train/loss"] for record in history]
     assert losses[0] == pytest.approx(plain(system)[0], rel=0.2)
@@ -323,7 +328,9 @@ def plain(data_of: Callable[[str], Samples], task_of: Callable[..., Task]) -> Ca
     def run(system: str) -> list[float]:
         if system not in made:
             task = task_of(system, data_of(system), augment=False, dropout=0.0)
-            history = fit(task, data_of(system), None, replace(CONFIG, epochs=2), seed=0, name="").history
+            history = fit(
+                task, data_of(system), None, gentle(system, replace(CONFIG, epochs=2)), seed=0, name=""
+            ).history
             made[system] = [record["train/loss"] for record in history]
         return made[system]
 

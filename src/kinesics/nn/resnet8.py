@@ -26,7 +26,11 @@ def same_padded(x: Tensor, kernel: int, stride: int) -> Tensor:
     rows = x.shape[2]
     needed = max((-(-rows // stride) - 1) * stride + kernel - rows, 0)
     before, after = needed // 2, needed - needed // 2
-    return F.pad(x, (before, after, before, after)) if needed else x
+    if not needed:
+        return x
+    # padded as (B, H, W, C): padding a grey (B, 1, H, W) would lose that it is channels_last, and with it one kernel
+    # for fresh and for trained weights, which round differently
+    return F.pad(x.permute(0, 2, 3, 1), (0, 0, before, after, before, after)).permute(0, 3, 1, 2)
 
 
 class SameConv(nn.Conv2d):
