@@ -38,8 +38,10 @@ def test_the_corner_that_steers_lights_up() -> None:
     inside[:8, :8] = True
     np.testing.assert_allclose(found.gradient[inside], 3 / 64 / 0.25, rtol=1e-5)
     assert (found.gradient[~inside] == 0).all()
-    assert found.occlusion[inside].min() > 0 and (found.occlusion[12:, 12:] == 0).all()
-    assert found.occlusion[:4, :4].min() == found.occlusion.max()
+    largest = found.occlusion.max()
+    assert largest > 0.3 and found.occlusion[inside].min() > 0.1 * largest
+    np.testing.assert_allclose(found.occlusion[:4, :4], largest, rtol=1e-3)
+    assert found.occlusion[12:, 12:].max() < 1e-4 * largest
     assert found.answer.angle == pytest.approx(3 * (250 / 255 - 0.5) / 0.25, rel=1e-5)
     drawn = np.asarray(found.draw()).astype(int)
     assert drawn.shape == (32, 3 * 32 + 8, 3)

@@ -101,11 +101,11 @@ class FADNet(ResNet8):
         if self.config.input_norm:
             x = F.layer_norm(x, x.shape[1:])
         stages = self.stages(x)
-        supports_BHD = torch.stack(self._supports(stages), 1).float()
+        layer = self.accumulation
+        supports_BHD = torch.stack(self._supports(stages), 1).to(layer.weight.dtype)
         feature = stages[-1] if self.config.head == "linear" else self.fc(stages[-1])
-        feature_BD = self.dropout(F.relu(feature)).flatten(1).float()
+        feature_BD = self.dropout(F.relu(feature)).flatten(1).to(layer.weight.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            layer = self.accumulation
             support_BD = accumulate(supports_BHD, layer.weight[0], layer.bias)
             if self.config.head == "linear":
                 return self.fc(feature_BD * support_BD).squeeze(1)
