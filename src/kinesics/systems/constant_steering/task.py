@@ -27,11 +27,12 @@ class ConstantTask(Regressor):
 
     def prepare(self, data: Samples, preparation: Preparation) -> None:
         """Set mean and deviation to those of the targets."""
-        target = torch.from_numpy(data.columns["target"]).double()
+        target, model = torch.from_numpy(data.columns["target"]).double(), self.model
+        assert isinstance(model, Constant)
         with torch.no_grad():
-            self.model.mean.fill_(target.mean().item())
-            if isinstance(self.model, RandomDraw):
-                self.model.deviation.fill_(target.std(correction=0).item())
+            model.mean.fill_(target.mean().item())
+            if isinstance(model, RandomDraw):
+                model.deviation.fill_(target.std(correction=0).item())
 
     def optimizers(self, config: FitConfig) -> list[OptimizerSpec]:
         """Nothing is left to learn: a rate of 0 keeps what `prepare` found."""
