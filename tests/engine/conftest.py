@@ -111,11 +111,28 @@ def make_roads(n: int, seed: int = 0) -> Samples:
     return Samples(images, np.arange(n), {"target": target.astype(np.float32)}, names, ())
 
 
+def make_views(n: int, seed: int = 0) -> Samples:
+    """Grey pictures with a bright post on noise; the target, in [-1, 1], says how far right of the middle it stands."""
+    rng = np.random.default_rng(seed)
+    target = rng.uniform(-1, 1, n).astype(np.float32)
+    images = rng.integers(0, 60, (n, SIZE, SIZE, 1), dtype=np.uint8)
+    for image, side in zip(images, target, strict=True):
+        middle = round((SIZE - 1) / 2 * (1 + 0.8 * float(side)))
+        image[8:, max(middle - 2, 0) : middle + 3] = 230
+    names = np.array([f"view-{i:03d}.png" for i in range(n)], dtype=object)
+    return Samples(images, np.arange(n), {"target": target}, names, (), {"silo": names})
+
+
+def make_data(system: str, n: int, seed: int = 0) -> Samples:
+    """What a registered system learns from: faces or views."""
+    return make_views(n, seed) if get_system(system).task_class.truth == "target" else make_faces(n, seed)
+
+
 def make_task(system: str, train: Samples, preset: str = "default", augment: bool = True, **changes: Any) -> Task:
-    """A registered system under a preset, on the smallest backbone, for drawn faces; the same weights every time."""
-    settings = {"data": "-", "preset": preset, "task.backbone": "compact"}
+    """A registered system under a preset, on the smallest backbone; the same weights every time."""
+    known = {item.name for item in fields(get_system(system).task_class.config_class)}
+    settings = {"data": "-", "preset": preset, **({"task.backbone": "compact"} if "backbone" in known else {})}
     config = make_recipe(system, settings).task
-    known = {item.name for item in fields(config)}
     config = replace(config, **{name: value for name, value in changes.items() if name in known})
     random_changes = AugmentConfig(flip=0.5, rotate=8.0, shift=0.05, contrast=0.2, erase=0.3)
     torch.manual_seed(1)
@@ -133,6 +150,13 @@ def make_steering(train: Samples, dropout: float = 0.0, own_rate: float = 0.0) -
 def faces() -> Samples:
     """48 drawn faces."""
     return make_faces(48)
+
+
+@pytest.fixture(scope="session")
+def data_of(faces: Samples) -> Callable[[str], Samples]:
+    """48 samples for a registered system, not to be changed."""
+    views = make_views(48)
+    return lambda system: views if get_system(system).task_class.truth == "target" else faces
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,12 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import make_faces, make_roads, make_steering, make_task
+from conftest import make_data, make_roads, make_steering, make_task
 
 from kinesics.engine import distributed
 from kinesics.engine.config import FitConfig
 from kinesics.engine.fit import fit, predict_all
+from kinesics.engine.prediction import Prediction
 from kinesics.systems import SYSTEMS
 
 STEERING = FitConfig(
@@ -53,19 +54,25 @@ def steering(folder: Path | None = None, accumulate: int = 1, stop_at: int = -1,
     return {"task": task.state_dict(), "history": result.history, "selected": result.selected}
 
 
-def faces(system: str) -> Any:
+def learned(system: str) -> Any:
     """A registered system, three steps, all samples but four drawn in each."""
-    train = make_faces(20)
-    task = make_task(system, train, augment=False)
+    train = make_data(system, 20)
+    task = make_task(system, train, augment=False, dropout=0.0)
     before = {name: tensor.clone() for name, tensor in task.state_dict().items()}
     result = fit(task, train, None, FACES, seed=0, name="")
-    answers = [p.distribution for p in predict_all(task, train, 3)]  # type: ignore[attr-defined]
+    answers = [numbers(p) for p in predict_all(task, train, 3)]
     return {"before": before, "task": task.state_dict(), "history": result.history, "answers": answers}
+
+
+def numbers(answer: Prediction) -> list[float]:
+    """What an answer says, as numbers."""
+    said = answer.to_dict()
+    return list(said["distribution"].values()) if "distribution" in said else [said["angle"]]
 
 
 def one_step(system: str) -> Any:
     """One step of 16 of the 20 samples: local state before and after."""
-    train = make_faces(20)
+    train = make_data(system, 20)
     task = make_task(system, train, augment=False)
     optimizers, before = task.optimizers, {}
 
@@ -110,7 +117,7 @@ def main(out: Path, manifest: str) -> None:
     except Stopped:
         found["steering resumed"] = steering(out / "stopped", resume=True)
     for system in SYSTEMS:
-        found[system] = faces(system)
+        found[system] = learned(system)
         found[f"{system} step"] = one_step(system)
     found["few"] = small_network_start()
     found["gradients"] = gradients()

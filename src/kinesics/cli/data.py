@@ -1,4 +1,5 @@
-"""kinesics data: make a manifest from a published layout (convert), see what is wrong with one (check)."""
+"""kinesics data: make a manifest from a published layout (convert), see what is wrong with one (check)
+and what is in it (stats)."""
 
 from __future__ import annotations
 
@@ -7,14 +8,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-LAYOUTS = ("image-folder", "csv", "fer2013", "ferplus", "rafdb", "affectnet", "sfew", "ldlva-csv")
+LAYOUTS = (
+    "image-folder", "csv", "fer2013", "ferplus", "rafdb", "affectnet", "sfew", "ldlva-csv",
+    "udacity-sim", "udacity-ch2", "udacity-sessions", "donkeycar", "fadnet-npz",
+)  # fmt: skip
 """Listed here too, so that --help needs no data library; a test holds it to the layouts there are."""
 
 ORDERS = ("fer2013", "ferplus", "rafdb", "affectnet", "sfew")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `convert` or `check`.
+    """Run `convert`, `check` or `stats`.
 
     Returns:
         0 done; 1 (check) training on this manifest would be unsound.
@@ -28,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kinesics data", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="{convert,check}")
+    verbs = parser.add_subparsers(required=True, metavar="{convert,check,stats}")
     convert = verbs.add_parser(
         "convert",
         help="make a manifest from a published layout",
@@ -50,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--split", metavar="SPLIT", help="ldlva-csv: the split of its rows (train)")
     own.add_argument("--order", choices=ORDERS, help="csv, ldlva-csv: the set whose class numbers are used")
     own.add_argument("--root", metavar="DIR", help="csv, ldlva-csv: folder of the images (the CSV's)")
+    own.add_argument("--cameras", metavar="WHICH", help="udacity-sim, udacity-ch2: center (default) or all")
+    own.add_argument("--correction", type=float, metavar="S", help="udacity-sim: steering added to side views (0.2)")
+    own.add_argument("--block", type=int, metavar="N", help="driving: consecutive frames that make a group (100)")
+    own.add_argument("--test-fraction", type=float, metavar="F", help="udacity-sessions: last share of each (0.2)")
     for name in ("path", "label", "split", "target", "valence", "arousal", "group"):
         own.add_argument(f"--{name}-column", metavar="NAME", help=f"csv: the column that is `{name}` ({name})")
     check = verbs.add_parser(
@@ -61,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("manifest", metavar="MANIFEST", help="CSV or Parquet")
     check.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
     check.add_argument("--no-images", action="store_true", help="do not decode images: quick, finds less")
+    stats = verbs.add_parser(
+        "stats",
+        help="count what is in a manifest",
+        description="Samples by silo and split, and the classes or the mean and deviation of the targets.",
+    )
+    stats.set_defaults(run=_stats)
+    stats.add_argument("manifest", metavar="MANIFEST", help="CSV or Parquet")
+    stats.add_argument("--by", default="silo", metavar="COLUMN", help="column that makes the rows (silo)")
+    stats.add_argument("--json", action="store_true", dest="as_json", help="print the numbers as JSON")
     return parser
 
 
@@ -105,4 +122,20 @@ def _check(manifest: str, as_json: bool, no_images: bool) -> int:
         print(f"unsound: {errors} error{'s' if errors > 1 else ''}")
         return 1
     print("sound" if findings else f"{manifest}: {len(rows):,} rows, nothing found; sound")
+    return 0
+
+
+def _stats(manifest: str, by: str, as_json: bool) -> int:
+    from kinesics.cli.tables import print_table
+    from kinesics.data.manifest import read
+    from kinesics.data.stats import manifest_stats
+
+    table = manifest_stats(read(manifest), by)
+    if as_json:
+        print(table.to_json(orient="records", indent=1))
+        return 0
+    print_table(manifest, [str(name) for name in table.columns], table.to_numpy().tolist())
+    if len(table) > 2:
+        samples = table["samples"].iloc[:-1]
+        print(f"{len(samples)} of {by}: {samples.mean():,.0f} samples each on average")
     return 0

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from kinesics.cli.arguments import Parser
 
-EPILOG = """The temperature was fitted on the validation data of the run's own training; metrics ending in _calibrated
-apply it.
+EPILOG = """Models that steer are judged by RMSE and mean absolute error in the unit of the targets. For classifiers,
+the temperature was fitted on the validation data of the run's own training; metrics ending in
+_calibrated apply it.
 --out writes evaluation.json, predictions.csv, classes.csv, confusion.csv and, with --by, subgroups.csv."""
 
 

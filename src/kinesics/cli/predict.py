@@ -1,4 +1,4 @@
-"""kinesics predict: answer for cropped faces, as a table, CSV or JSON lines."""
+"""kinesics predict: answer for cropped faces or views of a road, as a table, CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kinesics.cli.arguments import Parser
+
+if TYPE_CHECKING:
+    from kinesics.inference.predictor import Predictor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -20,6 +24,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
     parser.add_argument("--format", default="table", choices=("table", "csv", "jsonl"))
     parser.add_argument("--out", type=Path, help="write there instead of printing")
+    parser.add_argument(
+        "--support", type=Path, metavar="FOLDER", help="steering: write pictures there that show which pixels steer"
+    )
     parser.add_argument("--last", action="store_true", help="use the last epoch's weights instead of the kept ones")
     parser.add_argument("--on-bad-image", default="error", choices=("error", "skip"))
     parser.add_argument("--device", default="cpu")
@@ -45,6 +52,8 @@ def main(argv: Sequence[str]) -> int:
                     found += predictor(str(path))
                 except UserError as error:
                     log.warning("left out: %s", error.message)
+    if given.support is not None:
+        _write_support(predictor, [prediction.source for prediction in found], given.support)
     if not found:
         raise UserError(f"none of the {len(files)} images could be read")
     if given.format == "table" and given.out is None:
@@ -61,6 +70,25 @@ def main(argv: Sequence[str]) -> int:
         with atomic_write(given.out, "w") as stream:
             stream.write(text)
     return 0
+
+
+def _write_support(predictor: Predictor, files: Sequence[str], folder: Path) -> None:
+    """A picture of the support maps for each file; files of the same name get numbers."""
+    import io
+
+    from kinesics.files import atomic_write
+    from kinesics.inference.support import support_of
+
+    taken: set[str] = set()
+    for file in files:
+        stem, number = Path(file).stem, 1
+        while stem in taken:
+            stem, number = f"{Path(file).stem}-{number}", number + 1
+        taken.add(stem)
+        buffer = io.BytesIO()
+        support_of(predictor, file).draw().save(buffer, "PNG")
+        with atomic_write(folder / f"{stem}.png") as stream:
+            stream.write(buffer.getvalue())
 
 
 def _files(words: Sequence[str]) -> list[Path]:

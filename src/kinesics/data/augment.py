@@ -92,6 +92,19 @@ def _out_of_range(name: str, value: object, accepted: str) -> UserError:
     return UserError(f"augment.{name} is {value!r}; expected {accepted}", hint=f"set augment.{name} to {accepted}")
 
 
+@dataclass(frozen=True)
+class Moved:
+    """How `Augment` moved each picture sideways: what a target that depends on left and right must follow.
+
+    Attributes:
+        mirrored: (B,) bool, swapped left and right.
+        shifted: (B,) float32, then moved to the right by this fraction of the width (negative: to the left).
+    """
+
+    mirrored: Tensor
+    shifted: Tensor
+
+
 class Augment:
     """Random changes of a batch; every image gets its own draws, the generator's state decides all of them.
 
@@ -123,6 +136,10 @@ class Augment:
         Raises:
             UserError: other shape or dtype, or a channel count that `mean` does not have.
         """
+        return self.with_moves(images, generator)[0]
+
+    def with_moves(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Moved]:
+        """The same, and how each picture was moved sideways; see `__call__`."""
         _check_images(images, self._channels)
         table = _draw(images.shape[0], generator)
         draws, local = _named(table), _named(table.to(images.device))
@@ -137,7 +154,8 @@ class Augment:
             brightness = _column(255.0 * self.config.brightness * local["brightness"])
             offset = offset + (brightness - contrast * values.mean((1, 2, 3), keepdim=True)) * gain
             gain = (1.0 + contrast) * gain
-        return values.mul_(gain).add_(offset)
+        moved = Moved(local["flip"] < self.config.flip, self.config.shift * local["shift_x"])
+        return values.mul_(gain).add_(offset), moved
 
     def _moved(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
         """Crop and flip without interpolation. Returns (B, C, H, W) uint8, a view or a copy."""

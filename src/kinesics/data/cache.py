@@ -69,10 +69,11 @@ def open_cache(
     channels: int,
     folder: Path | None = None,
     on_bad_image: str = "error",
+    square: float = 0.0,
 ) -> ImageCache:
     """Open the decoded images of a manifest, decoding them first where that has not been done.
 
-    Images are turned upright, cropped to `box_*` where present, made grey or RGB and resized (see
+    Images are turned upright, cropped to `box_*` where present and to a square, made grey or RGB and resized (see
     `decode.load_image`). Several processes may call this at once: where the system has file locks one builds
     and the others wait.
 
@@ -82,6 +83,7 @@ def open_cache(
         channels: 1 (grey) or 3 (RGB).
         folder: where to keep it; default: the package's cache folder.
         on_bad_image: "error", or "skip" to leave unreadable images out; the log says how many.
+        square: share of the shorter side that the centred square has which is cut out; 0: none is.
 
     Raises:
         UserError: unreadable images (with "error": the first five and how many; with "skip": if nothing is
@@ -95,24 +97,25 @@ def open_cache(
         raise UserError(f"--on-bad-image is {on_bad_image!r}; it must be error or skip")
     if not len(manifest):
         raise UserError(f"{manifest.path or 'the manifest'} has no rows to read images for")
-    target = (folder or cache_folder()) / f"{cache_key(manifest, size, channels)}.npy"
-    found = _opened(target, manifest, size, channels)
+    target = (folder or cache_folder()) / f"{cache_key(manifest, size, channels, square)}.npy"
+    found = _opened(target, manifest, size, channels, square)
     if found is None:
         with _lock(target):
-            found = _opened(target, manifest, size, channels)
+            found = _opened(target, manifest, size, channels, square)
             if found is None:
-                _build(target, manifest, size, channels)
-                found = _opened(target, manifest, size, channels)
+                _build(target, manifest, size, channels, square)
+                found = _opened(target, manifest, size, channels, square)
     if found is None:
         raise UserError(f"the cache {target} can't be read back", hint="give another folder in KINESICS_CACHE")
     _judge(found, len(manifest), on_bad_image)
     return found
 
 
-def cache_key(manifest: Manifest, size: int, channels: int) -> str:
-    """SHA-256 (hex) over the version, the size, the channels, and each row's resolved path, file size, time
-    and box."""
-    digest = hashlib.sha256(f"{VERSION} {size} {channels}".encode())
+def cache_key(manifest: Manifest, size: int, channels: int, square: float = 0.0) -> str:
+    """SHA-256 (hex) over the version, the size, the channels, the square that is cut out, and each row's resolved
+    path, file size, time and box."""
+    cut = f" {square!r}" if square else ""
+    digest = hashlib.sha256(f"{VERSION} {size} {channels}{cut}".encode())
     boxes = manifest.boxes()
     folders: dict[str, str] = {}
     for position, path in enumerate(_paths(manifest)):
@@ -135,7 +138,7 @@ def _paths(manifest: Manifest) -> Iterator[str]:
     return (os.path.join(folder, name) for name in manifest.table["path"])
 
 
-def _opened(target: Path, manifest: Manifest, size: int, channels: int) -> ImageCache | None:
+def _opened(target: Path, manifest: Manifest, size: int, channels: int, square: float) -> ImageCache | None:
     """The cache at `target` if it is there, whole, and what was unreadable still is."""
     try:
         images = np.load(target, mmap_mode="r", allow_pickle=False)
@@ -158,17 +161,18 @@ def _opened(target: Path, manifest: Manifest, size: int, channels: int) -> Image
         BadImage(int(manifest.lines[position]), paths[position], reason)
         for position, reason in zip(bad_at, reasons, strict=True)
     ]
-    if len(bad_at) and _mended(manifest, bad_at, size, channels):
+    if len(bad_at) and _mended(manifest, bad_at, size, channels, square):
         log.info("%s: images that were unreadable can be read now: cache made again", target)
         return None
     return ImageCache(images, kept, bad)
 
 
-def _mended(manifest: Manifest, positions: np.ndarray, size: int, channels: int) -> bool:
+def _mended(manifest: Manifest, positions: np.ndarray, size: int, channels: int, square: float) -> bool:
     """Whether any of these images can be read after all (permissions and mounts leave size and time as they
     are)."""
     broken = manifest.take(positions)
-    return len(_decode_block(list(_paths(broken)), broken.boxes(), size, channels)[1]) < len(positions)
+    reasons = _decode_block(list(_paths(broken)), broken.boxes(), size, channels, square)[1]
+    return len(reasons) < len(positions)
 
 
 def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
@@ -187,7 +191,7 @@ def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
     log.warning("%s and are skipped", count)
 
 
-def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
+def _build(target: Path, manifest: Manifest, size: int, channels: int, square: float) -> None:
     header = _header((len(manifest), size, size, channels))
     needed = len(header) + len(manifest) * size * size * channels
     free = shutil.disk_usage(target.parent).free
@@ -201,7 +205,7 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
     bad: list[tuple[int, str]] = []
     with atomic_write(target, "wb") as stream:
         stream.write(header)
-        for first, images, reasons in _decoded(manifest, size, channels):
+        for first, images, reasons in _decoded(manifest, size, channels, square):
             bad += [(first + offset, reason) for offset, reason in reasons.items()]
             stream.write(images.tobytes())
         shorter = _header((len(manifest) - len(bad), size, size, channels))
@@ -219,13 +223,15 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int) -> None:
     )
 
 
-def _decoded(manifest: Manifest, size: int, channels: int) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
+def _decoded(
+    manifest: Manifest, size: int, channels: int, square: float
+) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
     """Blocks in order: the first row's position, (n, H, W, C) uint8, and reasons by their offset in the
     block."""
     paths, boxes = list(_paths(manifest)), manifest.boxes()
 
     def decode(part: slice) -> tuple[np.ndarray, dict[int, str]]:
-        return _decode_block(paths[part], None if boxes is None else boxes[part], size, channels)
+        return _decode_block(paths[part], None if boxes is None else boxes[part], size, channels, square)
 
     block = max(1, min(_MOST_IMAGES, _BLOCK_BYTES // (size * size * channels)))
     for part, (images, reasons) in in_blocks(decode, len(paths), block, "decoding images"):
@@ -233,7 +239,7 @@ def _decoded(manifest: Manifest, size: int, channels: int) -> Iterator[tuple[int
 
 
 def _decode_block(
-    paths: list[str], boxes: np.ndarray | None, size: int, channels: int
+    paths: list[str], boxes: np.ndarray | None, size: int, channels: int, square: float
 ) -> tuple[np.ndarray, dict[int, str]]:
     """(n, H, W, C) uint8 of the readable ones, in order, and the reason for each other by its offset."""
     images = []
@@ -241,7 +247,7 @@ def _decode_block(
     for offset, path in enumerate(paths):
         box = None if boxes is None or np.isnan(boxes[offset]).any() else boxes[offset]
         try:
-            images.append(load_image(path, size, channels, box))
+            images.append(load_image(path, size, channels, box, square))
         except UnreadableImage as error:
             reasons[offset] = error.reason
     stacked = np.stack(images) if images else np.zeros((0, size, size, channels), dtype=np.uint8)

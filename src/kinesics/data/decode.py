@@ -41,6 +41,7 @@ def load_image(
     size: int | None,
     channels: int,
     box: Sequence[float] | np.ndarray | None = None,
+    square: float = 0.0,
 ) -> np.ndarray:
     """Decode a file, turn it upright (EXIF), crop, convert and resize.
 
@@ -51,6 +52,7 @@ def load_image(
         channels: 1 (grey, ITU-R 601 luma) or 3 (RGB). Transparent pixels become black.
         box: x, y, width, height in pixels of the upright image; what lies outside of it is black. None: all
             of it.
+        square: then the centred square of this share of the shorter side, in (0, 1]; 0: no square is cut out.
 
     Returns:
         (size, size, channels) uint8, or (H, W, channels) without a size.
@@ -60,11 +62,11 @@ def load_image(
             more than 89 million pixels, or a box that doesn't touch the image.
     """
     with open_image(path) as image:
-        if box is None and size is not None:
+        if box is None and not square and size is not None:
             # A JPEG is decoded at a half, quarter or eighth where that still leaves twice the pixels wanted.
             image.draft(None, (2 * size, 2 * size))
         try:
-            return to_pixels(image, size, channels, box)
+            return to_pixels(image, size, channels, box, square)
         except UnreadableImage:
             raise
         except Exception as error:  # Pillow's decoders raise nearly any exception on damaged bytes
@@ -97,12 +99,20 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
 
 
 def to_pixels(
-    image: Image.Image, size: int | None, channels: int, box: Sequence[float] | np.ndarray | None = None
+    image: Image.Image,
+    size: int | None,
+    channels: int,
+    box: Sequence[float] | np.ndarray | None = None,
+    square: float = 0.0,
 ) -> np.ndarray:
     """The same for an opened Pillow image; see `load_image`."""
     upright = ImageOps.exif_transpose(image)
     if box is not None:
         upright = crop(upright, box)
+    if square:
+        side = max(round(square * min(upright.size)), 1)
+        left, top = (upright.width - side) // 2, (upright.height - side) // 2
+        upright = upright.crop((left, top, left + side, top + side))
     converted = _converted(upright, "L" if channels == 1 else "RGB")
     if size is not None and converted.size != (size, size):
         converted = converted.resize((size, size), Image.Resampling.BILINEAR)

@@ -175,6 +175,11 @@ class Manifest:
             )
         return chosen_only if keep.all() else chosen_only.take(keep)
 
+    def without_classes(self) -> Manifest:
+        """The same rows without labels and `p_` columns being read as classes, for what learns `target`."""
+        kept = [name for name in self.table.columns if name != "label" and not name.startswith("p_")]
+        return Manifest(self.table[kept], self.path, (), self.lines)
+
     def files(self) -> list[Path]:
         """Each row's file, with relative paths taken from the manifest's folder."""
         folder = self.folder

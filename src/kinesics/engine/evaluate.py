@@ -54,8 +54,15 @@ def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_
     """
     spec = task.spec
     manifest = read_manifest(data, list(spec.classes) or None)
+    if task.truth == "target":
+        manifest = manifest.without_classes()
     config = InputConfig(
-        size=spec.size, channels=spec.channels, mean=spec.mean, std=spec.std, on_bad_image=on_bad_image
+        size=spec.size,
+        crop=spec.crop,
+        channels=spec.channels,
+        mean=spec.mean,
+        std=spec.std,
+        on_bad_image=on_bad_image,
     )
     splits = load_splits(manifest, config, seed=0, splits=(split,))
     samples = getattr(splits, split)
@@ -75,9 +82,10 @@ def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_
     table = pd.DataFrame(rows) if by is not None else None
     evaluation = task.evaluation(predictions, samples)
     metrics = evaluation.metrics if isinstance(evaluation, Evaluation) else evaluation
+    wanted = "a target" if task.truth == "target" else "one of the model's labels"
     if not any(math.isfinite(value) for value in metrics.values()):
         raise UserError(
-            f"{data} has nothing to compare the answers with: no row of split {split} has one of the model's labels",
-            hint="fill label, p_<class>, or valence and arousal; kinesics predict needs none of them",
+            f"{data} has nothing to compare the answers with: no row of split {split} has {wanted}",
+            hint="fill label, p_<class>, target, or valence and arousal; kinesics predict needs none of them",
         )
     return Judgement(metrics, table, evaluation, samples, predictions)

@@ -62,7 +62,7 @@ def load_splits(
             f"{manifest.path} has no rows in split {' or '.join(splits)}",
             hint="kinesics data check shows what is in it",
         )
-    cache = open_cache(chosen, config.size, config.channels, on_bad_image=config.on_bad_image)
+    cache = open_cache(chosen, config.size, config.channels, on_bad_image=config.on_bad_image, square=config.crop)
     for bad in cache.bad:
         log.warning("left out, line %d: %s: %s", bad.line, bad.path, bad.reason)
     chosen = chosen.take(cache.kept)
@@ -84,7 +84,7 @@ def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
     """The manifest's rows and their decoded images (N, H, W, C) as samples; text columns go to `extra`."""
     n = len(manifest)
     columns: dict[str, np.ndarray] = {}
-    distribution = manifest.distributions()
+    distribution = manifest.distributions() if manifest.classes else None
     if manifest.classes:
         label = manifest.labels()
         if distribution is not None:
@@ -94,7 +94,7 @@ def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
         columns["label"] = label
     optional = {
         "distribution": distribution,
-        "votes": manifest.votes(),
+        "votes": manifest.votes() if manifest.classes else None,
         "valence_arousal": manifest.valence_arousal(),
         "target": manifest.targets(),
     }
@@ -109,16 +109,18 @@ def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
     return Samples(images, np.arange(n, dtype=np.int64), columns, names, manifest.classes, extra)
 
 
-def labelled(samples: Samples | None, what: str, path: Path | None) -> Samples | None:
-    """The samples that have a label; the log says how many have none."""
-    if samples is None or "label" not in samples.columns:
+def labelled(samples: Samples | None, what: str, path: Path | None, truth: str = "label") -> Samples | None:
+    """The samples that have a label (or what else `truth` names); the log says how many have none."""
+    if samples is None or truth not in samples.columns:
         return samples
-    known = samples.columns["label"] >= 0
+    values = samples.columns[truth]
+    known = values >= 0 if truth == "label" else np.isfinite(values)
     if known.all():
         return samples
     if not known.any():
-        raise UserError(f"no {what} row of {path} has a label", hint="fill the label column, or p_<class> columns")
-    log.warning("%d %s rows without a label are left out", int((~known).sum()), what)
+        column = "label column, or p_<class> columns" if truth == "label" else f"{truth} column"
+        raise UserError(f"no {what} row of {path} has a {truth}", hint=f"fill the {column}")
+    log.warning("%d %s rows without a %s are left out", int((~known).sum()), what, truth)
     return samples.subset(np.flatnonzero(known))
 
 
@@ -137,8 +139,9 @@ def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -
         return split
     part = samples.subset(train)
     group = part.extra.get("group")
+    label = part.columns.get("label", np.zeros(len(part), dtype=np.int64))
     try:
-        assigned = split_by_group(group, part.columns.get("label"), {"train": 1 - fraction, "valid": fraction}, seed)
+        assigned = split_by_group(group, label, {"train": 1 - fraction, "valid": fraction}, seed)
     except UserError as error:
         raise UserError(
             f"no validation rows can be held out of train: {error.message}",

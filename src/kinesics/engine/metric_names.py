@@ -64,6 +64,8 @@ _KNOWN = {
     "average_precision": MetricName("Average precision", "area under precision over recall", +1),
     "rmse": MetricName("RMSE", "root mean squared error", -1, digits=4),
     "mae": MetricName("MAE", "mean absolute error", -1, digits=4),
+    "pearson": MetricName("Correlation", "Pearson's, of answers and targets", +1),
+    "ccc": MetricName("CCC", "concordance of answers and targets", +1),
     "loss": MetricName("Loss", better=-1, digits=4),
     "seconds": MetricName("Time", better=-1, digits=1, unit="s"),
     "temperature": MetricName("Temperature", "divides the logits"),

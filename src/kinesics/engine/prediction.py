@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,37 @@ class Emotion(Prediction):
             pen.text((image.width + 6, top + step / 2 - 6), name, fill="black")
             pen.text((image.width + 184, top + step / 2 - 6), f"{share:.0%}", fill="black")
         return canvas
+
+
+@dataclass(frozen=True)
+class Steering(Prediction):
+    """Where a driver would turn the wheel."""
+
+    angle: float = 0.0
+    """In the unit and with the sign of the targets that were learned; in simulators negative is left."""
+
+    def draw(self, image: Image) -> Image:
+        """A copy of `image` with a line from its lower edge, turned from the vertical by `angle` taken as radians.
+
+        It leans at most 80 degrees; a positive angle leans to the right.
+        """
+        from PIL import ImageDraw
+
+        canvas = image.convert("RGB")
+        pen = ImageDraw.Draw(canvas)
+        width, height = canvas.size
+        lean = max(-_LARGEST_LEAN, min(_LARGEST_LEAN, self.angle))
+        length = 0.4 * min(width, height)
+        start = (width / 2, height - 1)
+        tip = (start[0] + length * math.sin(lean), start[1] - length * math.cos(lean))
+        thick = max(round(height / 60), 1)
+        pen.line((*start, *tip), fill="white", width=thick + 2)
+        pen.line((*start, *tip), fill="#0072b2", width=thick)
+        pen.text((4, 2), f"{self.angle:+.3f}", fill="white", stroke_width=1, stroke_fill="black")
+        return canvas
+
+
+_LARGEST_LEAN = math.radians(80)
 
 
 def to_frame(predictions: Sequence[Prediction]) -> pd.DataFrame:

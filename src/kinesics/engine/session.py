@@ -60,14 +60,19 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
     if resume:
         check_settings(run, recipe)
     manifest = read_manifest(recipe.data, recipe.classes)
-    if not manifest.classes and manifest.targets() is None:
-        raise UserError(f"{manifest.path} has nothing to learn: none of the columns label, p_<class> and target")
+    if task_class.truth == "target":
+        manifest = manifest.without_classes()
+    if manifest.targets() is None and (not manifest.classes or task_class.truth == "target"):
+        columns = (
+            "no column target" if task_class.truth == "target" else "none of the columns label, p_<class> and target"
+        )
+        raise UserError(f"{manifest.path} has nothing to learn: {columns}")
     if len(manifest.classes) == 1:
         raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
     splits = load_splits(manifest, recipe.input, recipe.seed)
-    train = labelled(splits.train, "training", manifest.path)
-    valid = labelled(splits.valid, "validation", manifest.path)
-    test = labelled(splits.test, "test", manifest.path) if splits.test is not None else None
+    train = labelled(splits.train, "training", manifest.path, task_class.truth)
+    valid = labelled(splits.valid, "validation", manifest.path, task_class.truth)
+    test = labelled(splits.test, "test", manifest.path, task_class.truth)
     if train is None:
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     sizes = {"train": len(train), "valid": len(valid) if valid else 0, "test": len(test) if test else 0}
@@ -81,6 +86,7 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         mean=recipe.input.mean,
         std=recipe.input.std,
         n_train=len(train),
+        crop=recipe.input.crop,
     )
     torch.manual_seed(step_seed(recipe.seed, 0))
     task = task_class.build(recipe.task, spec, recipe.input.augment)

@@ -41,6 +41,8 @@ class DataSpec:
     """Divides what is left."""
     n_train: int
     """Training samples: the length of every per-sample table. 0 when only predicting."""
+    crop: float = 0.0
+    """Share of the shorter side of the centred square that is cut out of images; 0 takes the whole image."""
 
     @property
     def n_classes(self) -> int:
@@ -79,6 +81,8 @@ class Task(nn.Module, ABC):
     """
 
     config_class: ClassVar[type]
+    truth: ClassVar[str] = "label"
+    """The column that the system learns: rows without it are left out. What learns "target" sees no classes."""
     local_prefixes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:

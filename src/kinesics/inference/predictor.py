@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A trained model that answers for cropped faces.
+    """A trained model that answers for images: cropped faces, or the views of a front camera.
 
     >>> predictor = kinesics.load("runs/ldlva-1")           # doctest: +SKIP
     >>> predictor(["face.png"])[0].distribution             # doctest: +SKIP
@@ -50,8 +50,8 @@ class Predictor:
         """One answer an image, in order.
 
         Args:
-            images: file paths, PIL images or (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, one or many, already cropped
-                to the face; resized to the model's input.
+            images: file paths, PIL images or (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, one or many, faces already
+                cropped; resized to the model's input.
             batch_size: images in one forward pass.
 
         Raises:
@@ -65,7 +65,7 @@ class Predictor:
         found: list[Prediction] = []
         for start in range(0, len(many), batch_size):
             part = many[start : start + batch_size]
-            pixels = torch.from_numpy(np.stack([self._pixels(image) for image in part]))
+            pixels = torch.from_numpy(np.stack([self.pixels(image) for image in part]))
             index = torch.arange(start, start + len(part))
             batch = self.task.transform({"image": pixels.to(self.task.device), "index": index}, None)
             answers = self.task.prediction_step(batch)
@@ -73,12 +73,12 @@ class Predictor:
             found.extend(replace(answer, source=name) for answer, name in zip(answers, names, strict=True))
         return found
 
-    def _pixels(self, image: Any) -> np.ndarray:
-        """(size, size, channels) uint8 model input."""
+    def pixels(self, image: ImageLike) -> np.ndarray:
+        """What the model sees of one image: (size, size, channels) uint8."""
         spec = self.task.spec
         if isinstance(image, str | os.PathLike):
-            return load_image(Path(image), spec.size, spec.channels)
-        return to_pixels(_as_pillow(image), spec.size, spec.channels)
+            return load_image(Path(image), spec.size, spec.channels, square=spec.crop)
+        return to_pixels(_as_pillow(image), spec.size, spec.channels, square=spec.crop)
 
 
 def _as_pillow(image: Any) -> Image:

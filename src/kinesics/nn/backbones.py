@@ -9,10 +9,12 @@ from torch import nn
 
 from kinesics.errors import UserError
 from kinesics.nn.compact import CompactNet
+from kinesics.nn.mobilenet import MobileNetV2
 from kinesics.nn.resnet import Stem, resnet
+from kinesics.nn.vgg import VGG16
 
 STEMS = ("auto", "small", "medium", "imagenet")
-BACKBONES = ("compact", "resnet18", "resnet34", "resnet50")
+BACKBONES = ("compact", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16")
 
 
 def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem: str = "auto") -> Any:
@@ -26,13 +28,17 @@ def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem
         num_classes: outputs of the classifier `fc`.
         in_channels: 1 or 3.
         size: side of the input in pixels.
-        stem: one of `STEMS`; of no effect on the compact net.
+        stem: one of `STEMS`; of no effect on networks other than ResNets.
 
     Raises:
         UserError: unknown name or stem; the message lists the closest ones.
     """
     if name == "compact":
         return CompactNet(num_classes, in_channels)
+    if name == "mobilenet_v2":
+        return MobileNetV2(num_classes, in_channels)
+    if name == "vgg16":
+        return VGG16(num_classes, in_channels)
     if name in BACKBONES:
         if stem not in STEMS:
             raise UserError(f"--task.stem must be {' or '.join(STEMS)}; got {stem!r}")

@@ -53,6 +53,25 @@ SYSTEMS: dict[str, System] = {
             "LDLVA",
             "label distribution learning over valence-arousal neighbours, uncertainty per sample",
         ),
+        System(
+            "fadnet",
+            "kinesics.systems.fadnet",
+            "FADNetTask",
+            "steering from a front camera, made for federated training",
+        ),
+        System("dronet", "kinesics.systems.dronet", "DroNetTask", "steering from a front camera by ResNet-8"),
+        System(
+            "cnn_regression",
+            "kinesics.systems.cnn_regression",
+            "CNNRegression",
+            "steering by MobileNet-V2, VGG-16 or a ResNet",
+        ),
+        System(
+            "constant_steering",
+            "kinesics.systems.constant_steering",
+            "ConstantTask",
+            "steering without looking: the training mean, or random",
+        ),
     )
 }
 

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from kinesics.data.layouts.affectnet import affectnet
+from kinesics.data.layouts.arrays import fadnet_npz
+from kinesics.data.layouts.donkeycar import donkeycar
+from kinesics.data.layouts.driving import udacity_ch2, udacity_sessions, udacity_sim
 from kinesics.data.layouts.fer import fer2013, ferplus
 from kinesics.data.layouts.folders import image_folder, sfew
 from kinesics.data.layouts.lists import csv_list, ldlva_csv
@@ -39,6 +42,11 @@ LAYOUTS: dict[str, Callable[..., Rows]] = {
     "affectnet": affectnet,
     "sfew": sfew,
     "ldlva-csv": ldlva_csv,
+    "udacity-sim": udacity_sim,
+    "udacity-ch2": udacity_ch2,
+    "udacity-sessions": udacity_sessions,
+    "donkeycar": donkeycar,
+    "fadnet-npz": fadnet_npz,
 }
 """Layout name -> what reads it: `(source, out, **options) -> Rows`."""
 
