@@ -96,7 +96,8 @@ class Painter:
         self.depth = camera.depths(camera.eye)
         self.aside = self.depth[:, None] * camera.slopes[None, :]
         self.ground_light = self._light(self.depth)
-        self.wet = weather.wet * (0.10 + 0.5 / (1.0 + camera.below / 14.0)).astype(np.float32)[:, None]
+        mirror = (0.10 + 0.5 / (1.0 + camera.below / 14.0)) * np.exp(-self.air.fog * self.depth)
+        self.wet = weather.wet * mirror.astype(np.float32)[:, None]
         self.haze = haze
         self.plants = Plants.beside(road, scene)
         self.ceiling = camera.depths(scene.walls[0].height - camera.eye) if scene.indoor else None
@@ -115,7 +116,7 @@ class Painter:
         camera, road, planes = self.camera, self.road, self.planes
         top = camera.horizon
         s, offset, along = self._ground(state, self.depth, self.aside)
-        self._paint_ground(planes[:, top:], state, s, offset, along)
+        self._paint_ground(planes[:, top:], s, offset, along)
         if self.ceiling is None:
             self._paint_sky(planes[:, :top], state)
         else:
@@ -140,7 +141,7 @@ class Painter:
         return s, offset, np.abs(tx * cos + ty * sin)
 
     def _paint_ground(
-        self, planes: np.ndarray, state: State, s: np.ndarray, offset: np.ndarray, along: np.ndarray
+        self, planes: np.ndarray, s: np.ndarray, offset: np.ndarray, along: np.ndarray
     ) -> None:
         scene, beside, depth = self.scene, np.abs(offset), self.depth[:, None]
         wide, deep = depth / self.camera.focal, depth * depth / (self.camera.focal * self.camera.eye)
@@ -148,7 +149,7 @@ class Painter:
         foot_side, foot_long = wide * along + deep * across, wide * across + deep * along
         grain = self._tile(self.fine, 5.0)
         grain *= 1.0 / (1.0 + depth * 0.09)
-        patch = self._tile(self.patches, 0.7)
+        patch = self._tile(self.patches, 2.0)
         rough = 1.0 + scene.roughness * grain
         for plane, tone, other in zip(planes, scene.land, scene.patches, strict=True):
             np.multiply(patch, other - tone, out=plane)
@@ -222,7 +223,7 @@ class Painter:
         phase = s / 5.0
         lamp = (np.abs(phase - np.floor(phase) - 0.5) < 0.13) & (np.abs(offset) < 0.65)
         gain, haze = self._light(depth)
-        shown = (gain * 0.66 + haze)[..., :: 1]
+        shown = gain * 0.66 + haze
         glow = np.minimum(0.25 + 0.85 * self.air.ambient, 1.0)
         flipped = planes[:, len(planes[0]) - rows :][:, ::-1]
         for plane, tone, bright in zip(flipped, shown, glow, strict=True):

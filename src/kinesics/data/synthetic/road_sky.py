@@ -27,9 +27,13 @@ def sky_colours(weather: Weather, light: Light) -> tuple[np.ndarray, np.ndarray]
     # by day the overcast sky is the grey of the light, at night that of the clear one
     grey = 0.72 * np.array(light.ambient).mean() + 0.28 * horizon
     grey = 0.75 * grey + 0.25 * grey.mean()
-    shade = 1.0 if weather.name != "rain" else 0.85
-    top = top + weather.overcast * (grey * 0.8 * shade - top)
+    shade = 0.95 if weather.name != "rain" else 0.85
     horizon = horizon + weather.overcast * (grey * shade - horizon)
+    # thick air throws the car's own lamps back, and hides the sky as it hides the land
+    thick = min(weather.fog / 0.045, 1.0)
+    horizon = horizon * (1.0 - 0.12 * thick) + 0.13 * light.headlights * thick**0.5 * (weather.overcast > 0.5)
+    top = top + weather.overcast * (grey * 0.8 * shade - top)
+    top = top + thick * 0.85 * (horizon - top)
     return top.astype(np.float32), horizon.astype(np.float32)
 
 
@@ -110,8 +114,8 @@ def headlight(ahead: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Light of the car's own lamps at points `ahead` metres on, `slope` metres aside for each metre; float32."""
     aside = slope * ahead
     width = 0.42 * ahead + 1.2
-    reach = np.clip((ahead - 1.0) / 4.0, 0.25, 1.0) * np.exp(-ahead / np.float32(24.0))
-    return (1.25 * reach * np.exp(-((aside / width) ** 2))).astype(np.float32)
+    reach = np.clip((ahead - 1.0) / 4.0, 0.25, 1.0) * np.exp(-ahead / np.float32(30.0))
+    return (1.45 * reach * np.exp(-((aside / width) ** 2))).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
