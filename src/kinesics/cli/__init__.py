@@ -12,6 +12,7 @@ VERBS: dict[str, str] = {
     "train": "train a system on a manifest",
     "evaluate": "judge a trained run on a manifest",
     "predict": "answer for cropped faces",
+    "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",
     "demo": "train cross-entropy and LDLVA side by side on drawn faces with wrong labels",
     "doctor": "print the environment and what is missing",

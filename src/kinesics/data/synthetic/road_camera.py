@@ -1,7 +1,7 @@
 """A level pinhole camera behind the windscreen, and what depends on nothing but it.
 
-The picture's rows are parallel to the horizon, which lies above its middle (the lower part of a level camera's view), so
-upright things stay upright. A point a metres ahead, b to the left and c above the ground is drawn at
+The picture's rows are parallel to the horizon, which lies above its middle (the lower part of a level camera's
+view), so upright things stay upright. A point a metres ahead, b to the left and c above the ground is drawn at
 column W / 2 - f b / a, row horizon - f (c - height) / a.
 """
 

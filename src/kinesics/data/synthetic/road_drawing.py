@@ -2,8 +2,8 @@
 
 Ground: every pixel below the horizon is taken back to the point of the ground that it shows, that point to road
 coordinates, and these to a colour; lines are averaged over the pixel's footprint, so that they thin out towards the
-horizon instead of flickering. Walls stand where a column of such points first leaves the strip beside the road. Plants are
-pasted from far to near. Everything then goes through the light, the headlights and the fog of its distance.
+horizon instead of flickering. Walls stand where a column of such points first leaves the strip beside the road. Plants
+are pasted from far to near. Everything then goes through the light, the headlights and the fog of its distance.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Painter:
         ambient = np.array(light.indoor if scene.indoor else light.ambient, dtype=np.float32) * weather.dim
         if scene.indoor:
             haze = 0.35 * ambient
-        self.air = Air(ambient, haze, 0.02 if scene.indoor else weather.fog, light.headlights, light.lamps, weather.snow)
+        self.air = Air(
+            ambient, haze, 0.02 if scene.indoor else weather.fog, light.headlights, light.lamps, weather.snow
+        )
         self.sky = None if scene.indoor else panorama(scene, weather, light, camera, variant)
         self.depth = camera.depths(camera.eye)
         self.aside = self.depth[:, None] * camera.slopes[None, :]
@@ -130,9 +132,7 @@ class Painter:
         draw_plants(planes, self.plants, camera, state, self.air, hidden)
         return self._develop(planes, frame)
 
-    def _ground(
-        self, state: State, depth: np.ndarray, aside: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ground(self, state: State, depth: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """s, offset (R, W) of the points shown, and |cosine| of the angle between the road there and the view."""
         x0, y0, cos, sin = self.camera.viewpoint(state)
         self.x = x = (depth * cos + x0)[:, None] + aside * sin
@@ -140,9 +140,7 @@ class Painter:
         s, offset, tx, ty = self.road.coordinates(x, y)
         return s, offset, np.abs(tx * cos + ty * sin)
 
-    def _paint_ground(
-        self, planes: np.ndarray, s: np.ndarray, offset: np.ndarray, along: np.ndarray
-    ) -> None:
+    def _paint_ground(self, planes: np.ndarray, s: np.ndarray, offset: np.ndarray, along: np.ndarray) -> None:
         scene, beside, depth = self.scene, np.abs(offset), self.depth[:, None]
         wide, deep = depth / self.camera.focal, depth * depth / (self.camera.focal * self.camera.eye)
         across = np.sqrt(np.maximum(1.0 - along * along, 0.0))
@@ -200,7 +198,9 @@ class Painter:
         share = (0.5 * (mark.width + foot_side) - np.abs(beside - mark.offset)) / foot_side
         share = np.clip(share, 0.0, np.minimum(1.0, mark.width / foot_side))
         if mark.dash:
-            period = self.road.length / max(1, round(self.road.length / mark.period)) if self.road.closed else mark.period
+            period = (
+                self.road.length / max(1, round(self.road.length / mark.period)) if self.road.closed else mark.period
+            )
             phase = s / period
             from_middle = np.abs(phase - np.floor(phase) - 0.5) * period
             foot = np.minimum(foot_long, period)

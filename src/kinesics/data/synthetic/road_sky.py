@@ -82,7 +82,9 @@ def _paint_sun(sky: np.ndarray, rise: np.ndarray, bearing: np.ndarray, sun: tupl
     away = np.abs((bearing - SUN_BEARING + math.pi) % (2 * math.pi) - math.pi)
     squared = away**2 + (rise - high) ** 2
     wide = (away / 1.0) ** 2 + ((rise - high) / 0.3) ** 2
-    glow = np.clip(strength * (0.30 / (1.0 + 60.0 * squared) + 0.28 / (1.0 + 3.0 * wide)) + (squared < 0.0016), 0.0, 1.0)
+    glow = np.clip(
+        strength * (0.30 / (1.0 + 60.0 * squared) + 0.28 / (1.0 + 3.0 * wide)) + (squared < 0.0016), 0.0, 1.0
+    )
     sky += glow.astype(np.float32) * (np.array(colour, dtype=np.float32)[:, None, None] - sky)
 
 
@@ -133,7 +135,10 @@ def falling(kind: str, height: int, width: int) -> np.ndarray:
                 columns = np.clip((x + 0.12 * (rows - y)).astype(np.int64), 0, width - 1)
                 mask[rows, columns] = strength
             else:
-                radius, strength = scale * rng.choice([0.7, 1.0, 1.5, 2.3], p=[0.4, 0.35, 0.2, 0.05]), rng.uniform(0.5, 0.95)
+                radius, strength = (
+                    scale * rng.choice([0.7, 1.0, 1.5, 2.3], p=[0.4, 0.35, 0.2, 0.05]),
+                    rng.uniform(0.5, 0.95),
+                )
                 r = math.ceil(radius)
                 top, left = max(int(y) - r, 0), max(int(x) - r, 0)
                 part = mask[top : int(y) + r + 1, left : int(x) + r + 1]

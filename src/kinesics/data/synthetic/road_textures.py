@@ -72,7 +72,9 @@ def _canvas() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _houses(rng: np.random.Generator) -> np.ndarray:
     """Fronts of 7 to 16 m, 2 to 5 storeys of 3 m, windows every 2 m; a texel is 0.25 m."""
     planes, row, column = _canvas()
-    colours = np.array([(0.72, 0.42, 0.32), (0.80, 0.74, 0.62), (0.62, 0.64, 0.68), (0.76, 0.62, 0.44), (0.52, 0.40, 0.38)])
+    colours = np.array(
+        [(0.72, 0.42, 0.32), (0.80, 0.74, 0.62), (0.62, 0.64, 0.68), (0.76, 0.62, 0.44), (0.52, 0.40, 0.38)]
+    )
     start = 0
     while start < WALL_COLUMNS:
         end = min(start + int(rng.integers(28, 64)), WALL_COLUMNS)
@@ -100,7 +102,7 @@ def _houses(rng: np.random.Generator) -> np.ndarray:
 
 def _woods(rng: np.random.Generator) -> np.ndarray:
     """Trunks below, foliage above, a ragged top; a texel is 0.19 m wide, 0.2 m high."""
-    planes, row, column = _canvas()
+    planes, row, _ = _canvas()
     leaves = 0.5 * smooth_noise(rng, WALL_ROWS, WALL_COLUMNS, 4) + 0.5 * smooth_noise(rng, WALL_ROWS, WALL_COLUMNS, 16)
     top = 36 + 26 * smooth_noise(rng, 1, WALL_COLUMNS, 12)
     shade = 0.45 + 0.75 * leaves * (0.5 + row / WALL_ROWS)
@@ -119,7 +121,9 @@ def _woods(rng: np.random.Generator) -> np.ndarray:
 def _corridor(rng: np.random.Generator) -> np.ndarray:
     """Skirting, a blue dado, cream above, a door every 8 m with a lamp over it; a texel is 6 cm wide, 4 cm high."""
     planes, row, column = _canvas()
-    colours = np.where(row[None] < 24, np.array([0.36, 0.52, 0.62])[:, None, None], np.array([0.86, 0.82, 0.72])[:, None, None])
+    colours = np.where(
+        row[None] < 24, np.array([0.36, 0.52, 0.62])[:, None, None], np.array([0.86, 0.82, 0.72])[:, None, None]
+    )
     colours = np.where((row == 24) | (row == 25), np.array([0.92, 0.92, 0.90])[:, None, None], colours)
     colours = np.broadcast_to(colours, (3, WALL_ROWS, WALL_COLUMNS)).copy()
     colours[:, :4] = 0.24

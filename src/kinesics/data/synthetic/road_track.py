@@ -1,8 +1,8 @@
 """Roads as curves: a smooth centre line with bounded curvature, sampled by arc length.
 
 Frame: x east, y north, metres; headings in radians, counter-clockwise from x. `s` is the arc length along the road and
-`offset` the signed distance from its centre line, positive to the left of the direction of travel. Curvature is positive
-where the road bends to the left.
+`offset` the signed distance from its centre line, positive to the left of the direction of travel. Curvature is
+positive where the road bends to the left.
 """
 
 from __future__ import annotations
