@@ -12,7 +12,7 @@ import pandas as pd
 from kinesics.data.synthetic.road_camera import Camera
 from kinesics.data.synthetic.road_car import SPEED, State, errors, expert_steering, place, step
 from kinesics.data.synthetic.road_drawing import Painter
-from kinesics.data.synthetic.road_scenes import LIGHTS, SCENES, WEATHERS, Light, Scene, Weather, look_up
+from kinesics.data.synthetic.road_scenes import LIGHTS, SCENES, WEATHERS, Light, Scene, Weather, check_setting, look_up
 from kinesics.data.synthetic.road_track import Road
 from kinesics.errors import UserError
 
@@ -119,15 +119,15 @@ def drive(
     if not 0.0 < dt <= 1.0 or not 0.0 < speed <= 40.0:
         raise UserError(f"dt is {dt} and speed {speed}; expected 0 to 1 seconds and 0 to 40 metres per second")
     where = look_up(SCENES, scene, "scene")
-    painter = Painter(
-        road, where, look_up(WEATHERS, weather, "weather"), look_up(LIGHTS, light, "light"), camera or Camera()
-    )
+    sky, hour = look_up(WEATHERS, weather, "weather"), look_up(LIGHTS, light, "light")
+    check_setting(where, sky)
     blind = policy is None and watch is None
+    painter = None if blind else Painter(road, where, sky, hour, camera or Camera())
     state, progress, spoilt, rows = place(road, start, offset, speed=speed), 0.0, set[int](), []
     goal = laps * road.length - (0.0 if road.closed else start)
     s, aside, turn = errors(road, state)
     for frame in range(math.ceil(2 * goal / (speed * dt))):
-        image = np.zeros((1, 1, 3), dtype=np.uint8) if blind else painter(state, frame)
+        image = np.zeros((1, 1, 3), dtype=np.uint8) if painter is None else painter(state, frame)
         expert = expert_steering(road, state)
         steering = expert if policy is None else _number(policy(image))
         lost = abs(aside) > where.half_width + LOST or abs(turn) > math.pi / 2

@@ -117,8 +117,6 @@ class Overlay:
         self._scale = (_INSET - 8) / float((high - low).max())
         self._shift = (low + high) / 2
         self._way = [self._above(x, y) for x, y in zip(road.x[::8], road.y[::8], strict=True)]
-        if road.closed:
-            self._way.append(self._way[0])
         self._trail: list[tuple[float, float]] = []
 
     def __call__(self, moment: Moment) -> Image.Image:
@@ -183,7 +181,8 @@ class Overlay:
 
         pen.rectangle((left, top, left + _INSET, top + _INSET), fill=(15, 20, 25, 170))
         thick = max(3, round(2 * self.half_width * self._scale))
-        pen.line(shift(self._way), fill=(150, 150, 155, 255), width=thick, joint="curve")
+        for x, y in shift(self._way):  # discs, as a thick line has cracks at its joints
+            pen.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=(150, 150, 155, 255))
         self._trail = [*self._trail, self._above(moment.state.x, moment.state.y)][-_TRAIL:]
         if len(self._trail) > 1:
             pen.line(shift(self._trail), fill=(*POLICY, 255), width=2)
