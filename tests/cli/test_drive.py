@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kinesics.engine.prediction import Emotion
 from kinesics.inference import predictor
 
 
@@ -47,8 +48,11 @@ def test_a_run_steers_by_the_angle_of_its_answer(
     assert len([path for path in tmp_path.iterdir() if path.stem == "road000"]) == 2  # trace and film
 
 
-def test_a_run_that_does_not_steer(run: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
-    answer = kinesics("drive", run, "--roads", 1, "--videos", 0, "--out", tmp_path)
+def test_a_run_that_does_not_steer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinesics: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(predictor, "load", lambda run, **settings: lambda image: [Emotion(label="fear")])
+    answer = kinesics("drive", "runs/faces", "--roads", 1, "--videos", 0, "--out", tmp_path)
     assert answer.code == 2 and "does not steer: it answers with Emotion" in answer.err
 
 

@@ -47,16 +47,15 @@ def test_lines_lie_where_a_pinhole_camera_puts_them(road: Road, offset: float, t
             x, y, heading, _ = road.pose(s)
             line.append((x - side * 2.95 * math.sin(heading), y + side * 2.95 * math.cos(heading), 0.0))
         column, row = pinhole(state, np.array(line)).T
-        for k in range(72, 150, 6):
-            crossings = np.flatnonzero(np.diff(np.sign(row - (k + 0.5))))
-            if len(crossings) != 1 or not 8 < column[crossings[0]] < 312:
+        for k in range(86, 150, 4):  # within 12 m, where a line is wider than a pixel
+            middle = np.interp(-(k + 0.5), -row, column)  # rows rise from the car to the horizon
+            if not row[-1] < k + 0.5 < row[0] or not 8 < middle < 312:
                 continue
-            middle = column[crossings[0]]
-            window = np.arange(max(int(middle) - 5, 0), min(int(middle) + 6, 320))
+            window = np.arange(max(int(middle) - 6, 0), min(int(middle) + 7, 320))
             # the road and its verge are both darker than the line
             light = np.clip(picture[k, window] - 150, 0, None)
             assert light.sum() > 0, (side, k)
-            assert (light * (window + 0.5)).sum() / light.sum() == pytest.approx(middle, abs=1.0)
+            assert (light * (window + 0.5)).sum() / light.sum() == pytest.approx(middle, abs=0.8)
             checked += 1
     assert checked > 8
 
@@ -112,7 +111,11 @@ def test_fog_takes_the_distance_and_headlights_give_the_road() -> None:
     road = Road.straight(300.0)
     state = place(road, 50.0)
     clear, fog = (render(road, state, "forest", weather).astype(float) for weather in ("clear", "fog"))
-    assert fog[60:70].std() < 0.5 * clear[60:70].std()
+    # the woods at the end of the road, and the road before the car
+    far, near = (slice(44, 64), slice(130, 190)), (slice(130, 160), slice(40, 280))
+    grain = [np.abs(np.diff(picture[far].mean(axis=2), axis=1)).mean() for picture in (clear, fog)]
+    assert grain[1] < 0.5 * grain[0]
+    assert fog[far].mean() > clear[far].mean() + 40 and abs(fog[near].mean() - clear[near].mean()) < 30
     night = render(road, state, "forest", light="night").astype(float).mean(axis=2)
     assert night[120:150, 130:190].mean() > 2.0 * night[50:60].mean()
 
