@@ -40,7 +40,7 @@ def test_a_run_steers_by_the_angle_of_its_answer(
         return answer
 
     monkeypatch.setattr(predictor, "load", load)
-    words = ("--roads", 1, "--rate", 1, "--speed", 9, "--scene", "desert", "--weather", "fog", "--light", "dusk")
+    words = ("--roads", 1, "--rate", 1, "--speed", 30, "--scene", "desert", "--weather", "fog", "--light", "dusk")
     answer = kinesics("drive", "runs/fake", *words, "--out", tmp_path)
     assert answer.code == 0 and "0 of 1 roads completed" in answer.out, answer.err
     trace = pd.read_csv(tmp_path / "road000.csv")

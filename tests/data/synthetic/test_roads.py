@@ -19,24 +19,26 @@ SMALL = Camera(64, 32)
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """44 + 11 + 11 pictures of 11 silos, three a drive."""
-    return write_roads(tmp_path_factory.mktemp("roads"), 44, 11, 11, seed=5, per_drive=3, camera=SMALL, lossless=True)
+    """24 + 6 + 6 pictures of 6 silos, three a drive."""
+    return write_roads(
+        tmp_path_factory.mktemp("roads"), 24, 6, 6, seed=5, silos=6, per_drive=3, camera=SMALL, lossless=True
+    )
 
 
 def test_the_manifest_is_sound(manifest: Path) -> None:
     table = read(manifest)
-    assert len(table) == 66 and all(path.is_file() for path in table.files())
+    assert len(table) == 36 and all(path.is_file() for path in table.files())
     assert not [finding for finding in check_manifest(table) if finding.level == "error"]
     target = table.targets()
     assert target is not None and np.abs(target).max() <= 1 and target.std() > 0.05
-    assert set(table.column("silo")) == {f"silo{k:02d}" for k in range(11)}
+    assert set(table.column("silo")) == {f"silo{k:02d}" for k in range(6)}
 
 
 def test_a_drive_stays_in_one_split_and_one_silo(manifest: Path) -> None:
     table = pd.read_csv(manifest)
     whole = table.groupby("group")[["split", "silo", "scene", "weather", "light"]].nunique()
     assert (whole == 1).all(axis=None) and table.groupby("group").size().max() == 3
-    assert table.groupby(["split", "silo"]).size().unstack().to_numpy().tolist() == [[1] * 11, [4] * 11, [1] * 11]
+    assert table.groupby(["split", "silo"]).size().unstack().to_numpy().tolist() == [[1] * 6, [4] * 6, [1] * 6]
 
 
 def test_silos_differ_by_scene(manifest: Path) -> None:
@@ -45,21 +47,21 @@ def test_silos_differ_by_scene(manifest: Path) -> None:
     homes = [home(k) for k in range(22)]
     assert len(set(homes)) >= 18
     assert {c.weather for c in homes} == set(WEATHERS) and {c.light for c in homes} == set(LIGHTS)
-    drives = [drive_of(3, k, "train", 0)[1] for k in range(12)]
-    assert 5 <= sum(c == home(3) for c in drives) < 12
+    drives = [drive_of(3, k, "train", 0)[1] for k in range(8)]
+    assert 3 <= sum(c == home(3) for c in drives) < 8
 
 
 def test_off_the_line_the_target_steers_back(manifest: Path) -> None:
     """The steering beyond that of the road ahead is against the offset and the turn."""
     table = pd.read_csv(manifest)
     aside = table[(table["offset"].abs() > 0.5) & (table["turn"] * table["offset"] > 0)]
-    assert len(aside) >= 3 and (np.sign(aside["target"]) == np.sign(aside["offset"])).mean() > 0.7
+    assert len(aside) >= 2 and (np.sign(aside["target"]) == np.sign(aside["offset"])).mean() > 0.7
     assert 0.05 < table["recovery"].mean() < 0.5
     assert 4 * INTERVAL > 1 and pytest.approx(25) == np.degrees(MAX_ANGLE)
 
 
 def test_the_same_seed_gives_the_same_bytes(manifest: Path, tmp_path: Path) -> None:
-    again = write_roads(tmp_path, 11, 0, 0, seed=5, per_drive=3, camera=SMALL, lossless=True)
+    again = write_roads(tmp_path, 6, 0, 0, seed=5, silos=6, per_drive=3, camera=SMALL, lossless=True)
     table, other = pd.read_csv(manifest).set_index("path"), pd.read_csv(again).set_index("path")
     for path in other.index:  # a smaller set is the beginning of a larger
         assert (again.parent / path).read_bytes() == (manifest.parent / path).read_bytes()

@@ -37,6 +37,7 @@ def sky_colours(weather: Weather, light: Light) -> tuple[np.ndarray, np.ndarray]
     return top.astype(np.float32), horizon.astype(np.float32)
 
 
+@lru_cache(maxsize=16)
 def panorama(scene: Scene, weather: Weather, light: Light, camera: Camera, seed: int) -> np.ndarray:
     """(3, horizon rows, COLUMNS) float32: the sky by rows of the picture and bearing."""
     rng = np.random.default_rng([seed, 34])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,8 @@ def write_roads(
         raise UserError(f"recovery is {recovery}; expected a share between 0 and 1")
     if sum(counts.values()) == 0:
         raise UserError("no pictures to write: n_train, n_valid and n_test are all 0")
-    suffix, options = (".png", {"compress_level": 1}) if lossless else (".jpg", {"quality": 92})
+    suffix = ".png" if lossless else ".jpg"
+    options: dict[str, Any] = {"compress_level": 1} if lossless else {"quality": 92}
     rows: list[dict[str, object]] = []
     try:
         for split, n in counts.items():
