@@ -10,7 +10,10 @@ from pathlib import Path
 
 from kinesics.cli.arguments import Parser
 
-OPTIONAL = {"pyarrow": ("Parquet manifests", "kinesics[parquet]")}
+OPTIONAL = {
+    "pyarrow": ("Parquet manifests", "kinesics[parquet]"),
+    "networkx": ("designing federations", "kinesics[federated]"),
+}
 """Module -> what it is for and which extra has it."""
 
 

@@ -133,7 +133,7 @@ def connect(
         silos=silos,
         compute=local_steps * step,
         latency=latency,
-        core=1000 * model_bits / core_bps * silos.hops.astype(np.float64),
+        core=np.asarray(1000 * model_bits / core_bps * silos.hops, dtype=np.float64),
         up=1000 * model_bits / access_bps,
         down=1000 * model_bits / (download_bps or access_bps),
     )
