@@ -24,7 +24,7 @@ from kinesics.systems.ldlva.config import LDLVAConfig
 from kinesics.systems.ldlva.model import Calibration
 from kinesics.systems.ldlva.neighbours import locate, nearest, project, teacher_classifier
 
-_NEVER = 2**62
+_NEVER = 2**30
 """Epoch in which samples are placed for good."""
 
 
@@ -57,7 +57,7 @@ class LDLVA(Classifier):
         self.uncertainty_logit = nn.Parameter(torch.full((n,), start))
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
-        self.register_buffer("neighbour_placed", torch.tensor(_NEVER))
+        self.register_buffer("neighbour_placed", torch.full((n,), _NEVER, dtype=torch.int32))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -127,11 +127,11 @@ class LDLVA(Classifier):
     def epoch_start(self, epoch: int) -> None:
         """Warm-up and the holding of the first bank go by epochs; so does the search for neighbours after that.
 
-        The last epoch that placed the samples is kept with them: a resume inside an epoch must not place them anew,
-        as the bank has moved on.
+        The epoch that placed a sample last is kept with it: a resume inside an epoch must not place it anew, as the
+        bank has moved on.
         """
         self._epoch = epoch
-        if self.neighbour_placed < epoch:
+        if bool((self.neighbour_placed < epoch).any()):
             self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
             self.neighbour_placed.fill_(epoch)
 
