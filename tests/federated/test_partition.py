@@ -71,7 +71,8 @@ def test_targets_are_dealt_by_decile():
 
 
 @pytest.mark.parametrize(("n", "alpha", "said"), [
-    (1, 1.0, "n-silos|at least 2"), (3, 0.0, "alpha"), (3, float("nan"), "alpha"), (30, 1.0, "30 silos"),
+    (1, 1.0, "silos.n must be at least 2"), (3, 0.0, "silos.alpha"), (3, float("nan"), "silos.alpha"),
+    (30, 1.0, "30 silos"),
 ])  # fmt: skip
 def test_parameters_out_of_range(n, alpha, said):
     with pytest.raises(UserError, match=said):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-
-from kinesics.errors import UserError
 
 HELP = """usage: kinesics federate SYSTEM --data MANIFEST.csv [--out RUN] [flags]
        kinesics federate --config RECIPE.yaml [flags]
@@ -33,28 +30,16 @@ def main(argv: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(HELP.format(systems=", ".join(SYSTEMS), overlays=", ".join(OVERLAYS)))
         return 0 if words else 2
-    from kinesics.cli.train import take_resume
+    from kinesics.cli.resuming import chosen_recipe
     from kinesics.federated.session import federate_run
 
-    system = words.pop(0) if not words[0].startswith("-") else None
-    resume, folder, words = take_resume(words)
-    if folder is not None:
-        if system or words:
-            raise UserError(
-                f"--resume {folder} goes on with the recipe stored there; got also {' '.join([system or '', *words])}",
-                hint="to resume with flags, name the run by --out and give --resume without a value",
-            )
-        recipe = replace(_parse(None, ["--config", str(folder / "config.yaml")]), out=str(folder))
-    else:
-        recipe = _parse(system, words)
-        if resume and not recipe.out:
-            raise UserError("--resume without a run directory", hint="kinesics federate --resume RUN")
+    recipe, resume = chosen_recipe("federate", words, _parse)
     run = federate_run(get_system(recipe.system).task_class, recipe, make_network, resume=resume)
     _print(run.read_json("run.json"))
     return 0
 
 
-def _parse(system: str | None, words: list[str]) -> Any:
+def _parse(system: str | None, words: Sequence[str]) -> Any:
     from kinesics.federated.config import FederatedRecipe, FederationConfig, NetworkConfig, PartitionConfig
     from kinesics.systems.recipe import parse_recipe
 

@@ -28,7 +28,7 @@ def split_by_column(samples: Samples, column: str = "silo") -> dict[str, np.ndar
         known = ", ".join(name for name in samples.extra if name != "line") or "none"
         raise UserError(
             f"the manifest has no column {column!r} to tell the silos by; its other columns: {known}",
-            hint="add a silo column, name another by --silo-column, or deal the samples with --split dirichlet",
+            hint="add a silo column, name another by --silos.column, or deal the samples with --silos.by dirichlet",
         )
     values = samples.extra[column]
     blank = np.array([value is None or value != value or str(value).strip() == "" for value in values])
@@ -57,9 +57,9 @@ def split_dirichlet(samples: Samples, n_silos: int, alpha: float, seed: int) -> 
         UserError: parameters out of range, too few samples, neither labels nor targets.
     """
     if n_silos < 2:
-        raise UserError(f"--n-silos must be at least 2; got {n_silos}")
+        raise UserError(f"--silos.n must be at least 2; got {n_silos}")
     if not alpha > 0 or not np.isfinite(alpha):
-        raise UserError(f"--alpha must be above 0 and finite; got {alpha}")
+        raise UserError(f"--silos.alpha must be above 0 and finite; got {alpha}")
     if len(samples) < SMALLEST * n_silos:
         raise UserError(f"{len(samples)} training samples can't be dealt to {n_silos} silos of at least {SMALLEST}")
     rng = np.random.default_rng([seed, 0x51105])
