@@ -47,6 +47,22 @@ def test_product_and_mean_against_sums_written_out(make_line):
     assert stack.consensus_distance() == pytest.approx(np.sqrt((centred**2).sum(1).mean()), rel=1e-5)
 
 
+@pytest.mark.parametrize("links", ["few", "all"])
+def test_many_silos_and_many_columns_are_mixed_in_blocks(monkeypatch, make_line, links):
+    monkeypatch.setattr("kinesics.federated.stack.BLOCK", 7)
+    n = 130
+    stack = Stack([make_line(2) for _ in range(n)])
+    stack.matrix.normal_(generator=torch.Generator().manual_seed(0))
+    x, rng = stack.matrix.double().numpy().copy(), np.random.default_rng(1)
+    a = np.eye(n) / 2 + np.roll(np.eye(n), 1, 1) / 2 if links == "few" else rng.dirichlet(np.ones(n), n)
+    columns = stack.width - 3
+    stack.product(torch.from_numpy(a), columns)
+    assert stack.matrix[:, :columns].numpy() == pytest.approx((a @ x)[:, :columns], abs=1e-5)
+    assert np.array_equal(stack.matrix[:, columns:].numpy(), x[:, columns:].astype(np.float32))
+    values = stack.matrix[:, : stack.n_weights].double()
+    assert stack.consensus_distance() == pytest.approx(float((values - values.mean(0)).norm() / n**0.5), rel=1e-9)
+
+
 def test_a_task_answers_the_same_in_the_stack():
     torch.manual_seed(0)
     task, image = ldlva(10), torch.rand(2, 1, 24, 24)

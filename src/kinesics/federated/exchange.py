@@ -59,8 +59,7 @@ class Exchange:
         n = len(stack.matrix)
         self.push_weight = torch.ones(n, dtype=torch.float64)
         """(n,) w; all ones unless a matrix was not row-stochastic."""
-        start = stack.matrix[:, : self.columns].clone()
-        self.public = start if compression.kind == "topk" else torch.zeros(0)
+        self.public = stack.matrix[:, : self.columns].clone() if compression.kind == "topk" else torch.zeros(0)
         """(n, columns) public copies for top-k: at the start the weights that all silos begin with."""
 
     @property

@@ -13,6 +13,12 @@ from kinesics.engine.task import Task
 STATISTICS = ("running_mean", "running_var")
 """Endings of the buffers of normalisation layers."""
 
+BLOCK = 4096
+"""Columns that are multiplied at a time on a CPU: the block and its product stay in the cache."""
+
+SPARSE_FROM, SPARSE_LINKS = 128, 16
+"""Silos, and silos per link of each, from which on a sparse product is the quicker one."""
+
 
 class Stack:
     """A matrix X (n, P) whose row i IS the shared state of task i: parameters and buffers are views into it.
@@ -68,13 +74,21 @@ class Stack:
 
     @torch.no_grad()
     def product(self, weights: Tensor, columns: int | None = None) -> None:
-        """X <- A X over the first `columns` columns (all by default).
+        """X <- A X over the first `columns` columns (all by default), a block of columns at a time.
+
+        Overlays of many silos with few links are multiplied as sparse matrices, so that time grows with the links.
 
         Args:
             weights: A (n, n).
         """
-        columns = self.width if columns is None else columns
-        self.matrix[:, :columns] = weights.to(self.matrix) @ self.matrix[:, :columns]
+        columns, n = self.width if columns is None else columns, len(weights)
+        factor = weights.to(self.matrix)
+        if n >= SPARSE_FROM and SPARSE_LINKS * int(factor.count_nonzero()) <= n * n:
+            factor = factor.to_sparse().coalesce()
+        step = BLOCK if self.matrix.device.type == "cpu" else columns
+        for start in range(0, columns, step):
+            block = self.matrix[:, start : min(start + step, columns)]
+            block.copy_(factor @ block)
 
     @torch.no_grad()
     def mean(self, weights: Tensor | None = None) -> dict[str, Tensor]:
@@ -93,5 +107,8 @@ class Stack:
     @torch.no_grad()
     def consensus_distance(self) -> float:
         """sqrt(1/n sum_i ||theta_i - theta_mean||^2) over the weights, running statistics left out."""
-        weights = self.matrix[:, : self.n_weights].double()
-        return math.sqrt(float((weights - weights.mean(0)).square().sum(1).mean()))
+        total = 0.0
+        for start in range(0, self.n_weights, BLOCK):
+            weights = self.matrix[:, start : min(start + BLOCK, self.n_weights)].double()
+            total += float((weights - weights.mean(0)).square().sum())
+        return math.sqrt(total / len(self.matrix))
