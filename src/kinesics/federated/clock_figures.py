@@ -67,26 +67,26 @@ def error_title(metric: str, better: int) -> str:
 
 
 @styled
-def error_over_clocks(history: pd.DataFrame, error: Float, metric: str, better: int) -> Figure:
-    """The average's error over both clocks, a panel each.
+def error_over_clock(history: pd.DataFrame, clock: str, error: Float, metric: str, better: int) -> Figure:
+    """The average's error over one clock.
 
     Args:
-        history: a row each judged round, with the columns of `CLOCKS`.
+        history: a row each judged round.
+        clock: column of it, one of `CLOCKS`.
         error: (R,) of those rounds, finite or NaN.
         metric: that it is an error of.
         better: its direction.
     """
-    figure = Figure(figsize=(4.4 * len(CLOCKS), 2.9))
-    axes = figure.subplots(1, len(CLOCKS), sharey=True)
-    for number, (ax, (clock, label)) in enumerate(zip(axes, CLOCKS.items(), strict=True)):
-        seconds = history[clock].to_numpy(dtype=float)
-        ax.plot(seconds, error, color=series(number), marker=_MARKERS[number], markevery=_every(len(error)))
-        ax.set_xlim(left=0)
-        ax.set_xlabel(label)
-        ax.xaxis.set_major_locator(MaxNLocator(6))
-        _error_axis(ax, metric, better, [error])
-    axes[0].set_ylabel(plain(error_title(metric, better)))
-    axes[1].tick_params(labelleft=False)
+    figure = Figure(figsize=(4.4, 2.9))
+    ax = figure.subplots()
+    number = list(CLOCKS).index(clock)
+    seconds = history[clock].to_numpy(dtype=float)
+    ax.plot(seconds, error, color=series(number), marker=_MARKERS[number], markevery=_every(len(error)))
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    _error_axis(ax, metric, better, [error])
+    ax.set_xlabel(CLOCKS[clock])
+    ax.set_ylabel(plain(error_title(metric, better)))
     return figure
 
 
@@ -138,60 +138,61 @@ def compared_clocks(lines: Sequence[Line], metric: str, better: int, level: floa
 
 
 @styled
-def silo_bars(table: pd.DataFrame, metric: str, average: float) -> Figure:
-    """A row each silo: its samples, and the score of its own model with the average's as a dashed line.
+def silo_bars(names: Sequence[str], values: Float, title: str, percent: bool = False, mark: float = np.nan) -> Figure:
+    """A bar each silo.
 
     Args:
-        table: "silo", "n_train" and the metric.
-        metric: its name.
-        average: score of the average of all silos.
+        names: N silos; the figure leaves them out where there are very many.
+        values: (N,) one for each.
+        title: of the figure.
+        percent: values are shares.
+        mark: where a dashed line is drawn.
     """
-    n = len(table)
-    figure = Figure(figsize=(8.8, float(np.clip(0.75 + 0.24 * n, 1.5, 14))))
-    left, right = figure.subplots(1, 2, sharey=True)
-    rows, score = np.arange(n), table[metric].to_numpy(dtype=float)
-    left.barh(rows, table["n_train"], 0.66, color=light("grey"), linewidth=0)
-    right.barh(rows, np.nan_to_num(score), 0.66, color=light("blue"), linewidth=0)
-    if np.isfinite(average):
-        right.axvline(average, color=light("orange"), linestyle="--", linewidth=1.5)
-    names = [short(str(name), 18) for name in table["silo"]]
-    left.set_yticks(rows if n <= _MOST_NAMES else [], names if n <= _MOST_NAMES else [])
-    left.set_ylim(n - 0.4, -0.6)
-    left.set_title("Training samples")
-    right.set_title(plain(f"{describe(metric).title} of its own model (dashed: the average)", 60), fontsize=9)
-    for ax in (left, right):
-        ax.tick_params(axis="y", length=0, labelcolor=light("ink"))
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=ax is left))
-        ax.grid(axis="x")
-    if describe(metric).percent:
-        right.set_xlim(0, 1)
-        right.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    n = len(names)
+    figure = Figure(figsize=(4.4, float(np.clip(0.75 + 0.24 * n, 1.5, 14))))
+    ax = figure.subplots()
+    rows = np.arange(n)
+    ax.barh(rows, np.nan_to_num(values), 0.66, color=light("grey" if np.isnan(mark) else "blue"), linewidth=0)
+    if not np.isnan(mark):
+        ax.axvline(mark, color=light("orange"), linestyle="--", linewidth=1.5)
+    shown = n <= _MOST_NAMES
+    ax.set_yticks(rows if shown else [], [short(str(name), 18) for name in names] if shown else [])
+    ax.set_ylim(n - 0.4, -0.6)
+    ax.set_title(plain(title, 60), fontsize=9)
+    ax.tick_params(axis="y", length=0, labelcolor=light("ink"))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.grid(axis="x")
+    if percent:
+        ax.set_xlim(0, 1)
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return figure
 
 
 @styled
-def consensus_and_bits(history: pd.DataFrame) -> Figure:
-    """The silos' distance from consensus, and all bits sent, over the rounds.
+def over_rounds(history: pd.DataFrame, column: str, title: str, form: Callable[[float], str] | None = None) -> Figure:
+    """One column over the rounds.
 
     Args:
-        history: a row each judged round: "round", "consensus", "message_bits".
+        history: a row each judged round.
+        column: of it, at least 0; where its values span much the axis is logarithmic.
+        title: of the figure.
+        form: from a value to the text of its tick; with one the axis is never logarithmic.
     """
-    figure = Figure(figsize=(8.8, 2.9))
-    left, right = figure.subplots(1, 2)
-    for number, (ax, column) in enumerate(((left, "consensus"), (right, "message_bits"))):
-        values = history[column].to_numpy(dtype=float)
-        ax.plot(history["round"], values, color=series(number + 2), marker=_MARKERS[number], markevery=_every(len(values)))
-        ax.set_xlabel("round")
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        ax.grid(axis="y")
-        known = values[np.isfinite(values)]
-        if column == "consensus" and len(known) and known.min() > 0 and known.max() > WIDE * known.min():
-            _logarithmic(ax, "y")
-        else:
-            ax.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bits(value)))
-    left.set_title("Distance from consensus")
-    right.set_title("Sent by all silos so far")
+    figure = Figure(figsize=(4.4, 2.9))
+    ax = figure.subplots()
+    values, number = history[column].to_numpy(dtype=float), 2 if form is None else 3
+    ax.plot(history["round"], values, color=series(number), marker=_MARKERS[number], markevery=_every(len(values)))
+    known = values[np.isfinite(values)]
+    if form is None and len(known) and known.min() > 0 and known.max() > WIDE * known.min():
+        _logarithmic(ax, "y")
+    else:
+        ax.set_ylim(bottom=0)
+    if form is not None:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    ax.set_xlabel("round")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    ax.grid(axis="y")
+    ax.set_title(plain(title))
     return figure
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kinesics.data.samples import Samples
-from kinesics.engine.metric_names import describe
+from kinesics.engine.metric_names import CALIBRATED, describe
 from kinesics.engine.page import Picture, Section, details, table_html
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.report import run_report
@@ -80,9 +80,11 @@ def headlines(history: pd.DataFrame, silos: pd.DataFrame, metric: str) -> dict[s
     found = {}
     if len(silos) > 1:
         mean = own.format(float(silos[metric].mean()))
-        found["Silos alone"] = (mean, f"{own.title} of the silos' own models, mean of {len(silos)}")
-    found["Modelled time"] = (figures.seconds(float(last["modelled_s"])), f"{last['round']:.0f} rounds with the network")
-    if last["message_bits"]:
+        found["Own models"] = (mean, f"{own.title} of the silos' own models, mean of {len(silos)}")
+    sent = bool(last["message_bits"])
+    told = f"{last['round']:.0f} rounds{' with the network' if sent else ''}"
+    found["Modelled time"] = (figures.seconds(float(last["modelled_s"])), told)
+    if sent:
         found["Sent"] = (figures.bits(float(last["message_bits"])), "messages of all silos")
     return found
 
@@ -98,9 +100,15 @@ def error_section(history: pd.DataFrame, column: str, metric: str, better: int) 
     """
     error = figures.error_of(history[column].to_numpy(dtype=float), better)
     last = history.iloc[-1]
-    told = "; ".join(f"{label} {float(last[clock]):.4g}" for clock, label in figures.CLOCKS.items())
     title = figures.error_title(metric, better)
-    alt = f"{title} of the average over both clocks: {error[0]:.4g} at first, {error[-1]:.4g} at the end, after {told}."
+    ends = f"{error[0]:.4g} at first, {error[-1]:.4g} at the end"
+    pictures = [
+        Picture(
+            figures.error_over_clock(history, clock, error, metric, better),
+            f"{title} of the average over {label}: {ends}, at {figures.seconds(float(last[clock]))}.",
+        )
+        for clock, label in figures.CLOCKS.items()
+    ]
     note = (
         "The average of all silos. Measured: the slowest silo of each round on the machine that simulated them, no "
         "network. Modelled: rounds of the topology's model of time, computation and messages together."
@@ -117,8 +125,7 @@ def error_section(history: pd.DataFrame, column: str, metric: str, better: int) 
         titles=titles,
         formats={"round": "{:.0f}".format, column: describe(metric).format, "error": "{:.4f}".format},
     )
-    picture = Picture(figures.error_over_clocks(history, error, metric, better), alt)
-    return Section("Error against the clocks", [picture, details("The rounds as a table", shown)], note)
+    return Section("Error against the clocks", [*pictures, details("The rounds as a table", shown)], note)
 
 
 def silo_section(table: pd.DataFrame, metric: str, better: int, average: float) -> Section:
@@ -132,7 +139,7 @@ def silo_section(table: pd.DataFrame, metric: str, better: int, average: float) 
     """
     own = describe(metric)
     score = table[metric].to_numpy(dtype=float)
-    alt = f"Training samples of {len(table)} silos, and {own.title} of each one's own model"
+    alt = f"{own.title} of each silo's own model"
     if np.isfinite(score).any():
         best = int(np.nanargmax(better * score))
         worst = int(np.nanargmin(better * score))
@@ -140,32 +147,52 @@ def silo_section(table: pd.DataFrame, metric: str, better: int, average: float) 
             f": best {table['silo'][best]} with {own.format(score[best])}, worst {table['silo'][worst]} with "
             f"{own.format(score[worst])}; the average of all silos has {own.format(average)}"
         )
-    names = [name for name in table if str(name) not in ("silo", "n_train") and "/" not in str(name)]
-    names = [metric, *[name for name in names if name != metric and not str(name).endswith("_calibrated")]][:_SHOWN]
+    left_out = ("silo", "n_train", metric, "war")  # WAR is the accuracy
+    names = [str(name) for name in table if name not in left_out and "/" not in str(name)]
+    names = [metric, *[name for name in names if not name.endswith(CALIBRATED)]][:_SHOWN]
     content = table_html(
         table[["silo", "n_train", *names]],
         "Scores of each silo's own model on the same samples",
-        titles={"silo": "Silo", "n_train": "Training samples"} | {str(name): describe(str(name)).title for name in names},
-        formats={"n_train": "{:,}".format} | {str(name): describe(str(name)).format for name in names},
+        titles={"silo": "Silo", "n_train": "Training samples"} | {name: describe(name).title for name in names},
+        formats={"n_train": "{:,}".format} | {name: describe(name).format for name in names},
     )
     note = (
         "A silo's own model is what it holds after its last local steps; all are judged by the samples that the average "
         "is judged by. silos.csv has every score."
     )
-    return Section("Silos", [Picture(figures.silo_bars(table, metric, average), f"{alt}."), content], note)
+    silos, sizes = [str(name) for name in table["silo"]], table["n_train"].to_numpy(dtype=float)
+    least, most = f"{sizes.min():,.0f}", f"{sizes.max():,.0f}"
+    pictures = [
+        Picture(
+            figures.silo_bars(silos, sizes, "Training samples"),
+            f"Training samples of {len(silos)} silos: {least} to {most}, {sizes.sum():,.0f} in all.",
+        ),
+        Picture(
+            figures.silo_bars(silos, score, f"{own.title} of its own model (dashed: average)", own.percent, average),
+            f"{alt}.",
+        ),
+    ]
+    return Section("Silos", [*pictures, content], note)
 
 
 def consensus_section(history: pd.DataFrame) -> Section:
     """The silos' distance from each other, and what they sent, over the rounds."""
     first, last = history.iloc[0], history.iloc[-1]
-    alt = (
-        f"Distance from consensus over the rounds, {first['consensus']:.4g} at first and {last['consensus']:.4g} at the "
-        f"end; {figures.bits(float(last['message_bits']))} sent by all silos."
-    )
+    sent = figures.bits(float(last["message_bits"]))
+    pictures = [
+        Picture(
+            figures.over_rounds(history, "consensus", "Distance from consensus"),
+            f"Distance from consensus over the rounds, {first['consensus']:.4g} at first, {last['consensus']:.4g} at last.",
+        ),
+        Picture(
+            figures.over_rounds(history, "message_bits", "Sent by all silos so far", figures.bits),
+            f"Bits sent by all silos over the rounds, {sent} in all.",
+        ),
+    ]
     note = (
         "Distance: root mean squared distance of the silos' weights from their mean, after the local steps of the round."
     )
-    return Section("Agreement and messages", Picture(figures.consensus_and_bits(history), alt), note)
+    return Section("Agreement and messages", pictures, note)
 
 
 def settings_section(recipe: FederatedRecipe, silos: Mapping[str, int], history: pd.DataFrame) -> Section:
