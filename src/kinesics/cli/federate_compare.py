@@ -49,7 +49,19 @@ def main(argv: Sequence[str]) -> int:
     shown = ("run", "system", "mode", "overlay", "seed", "rounds", metric, "own_models")
     print_table(
         f"{metric} on {len(runs[0].judged)} samples of {runs[0].split}; all reach {title} {level:.4f}",
-        ["run", "system", "mode", "overlay", "seed", "rounds", metric, "own models", "modelled s", "s to level", "sent"],
+        [
+            "run",
+            "system",
+            "mode",
+            "overlay",
+            "seed",
+            "rounds",
+            metric,
+            "own models",
+            "modelled s",
+            "s to level",
+            "sent",
+        ],
         [
             [
                 *(row[name] for name in shown),

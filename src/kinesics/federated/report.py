@@ -21,7 +21,11 @@ from kinesics.engine.task import Task
 from kinesics.federated import clock_figures as figures
 from kinesics.federated.config import FederatedRecipe
 
-MODES = {"dfl": "peers over an overlay (dfl)", "sfl": "a server averages (sfl)", "cll": "all samples in one place (cll)"}
+MODES = {
+    "dfl": "peers over an overlay (dfl)",
+    "sfl": "a server averages (sfl)",
+    "cll": "all samples in one place (cll)",
+}
 _SHOWN = 4
 """Metrics of a silo's own model that the table shows."""
 _MOST_ROUNDS = 60
@@ -157,8 +161,8 @@ def silo_section(table: pd.DataFrame, metric: str, better: int, average: float) 
         formats={"n_train": "{:,}".format} | {name: describe(name).format for name in names},
     )
     note = (
-        "A silo's own model is what it holds after its last local steps; all are judged by the samples that the average "
-        "is judged by. silos.csv has every score."
+        "A silo's own model is what it holds after its last local steps; it is judged by the same samples as the "
+        "average. silos.csv has every score."
     )
     silos, sizes = [str(name) for name in table["silo"]], table["n_train"].to_numpy(dtype=float)
     least, most = f"{sizes.min():,.0f}", f"{sizes.max():,.0f}"
@@ -182,16 +186,15 @@ def consensus_section(history: pd.DataFrame) -> Section:
     pictures = [
         Picture(
             figures.over_rounds(history, "consensus", "Distance from consensus"),
-            f"Distance from consensus over the rounds, {first['consensus']:.4g} at first, {last['consensus']:.4g} at last.",
+            f"Distance from consensus over the rounds, {first['consensus']:.4g} at first, "
+            f"{last['consensus']:.4g} at last.",
         ),
         Picture(
             figures.over_rounds(history, "message_bits", "Sent by all silos so far", figures.bits),
             f"Bits sent by all silos over the rounds, {sent} in all.",
         ),
     ]
-    note = (
-        "Distance: root mean squared distance of the silos' weights from their mean, after the local steps of the round."
-    )
+    note = "Root mean squared distance of the silos' weights from their mean, after the local steps of the round."
     return Section("Agreement and messages", pictures, note)
 
 
@@ -205,7 +208,9 @@ def settings_section(recipe: FederatedRecipe, silos: Mapping[str, int], history:
     if federation.mode != "cll":
         facts |= {"silos": len(silos), "topology": network.topology}
         column = f"the column {recipe.silos.column}"
-        facts["samples dealt by"] = column if recipe.silos.by == "column" else f"Dirichlet, alpha {recipe.silos.alpha:g}"
+        facts["samples dealt by"] = (
+            column if recipe.silos.by == "column" else f"Dirichlet, alpha {recipe.silos.alpha:g}"
+        )
     facts["rounds"] = federation.rounds
     facts["local steps in a round"] = federation.local_steps
     facts["batch size"] = recipe.fit.batch_size
