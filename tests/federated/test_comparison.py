@@ -183,13 +183,16 @@ TRUTH = "path,split,target\n"
     (written("metrics.csv", f"{HEAD}2,1,1,8,low\n"), "low"),
     (written("metrics.csv", f"{HEAD}2,1,5,8,0.5\n4,2,3,16,0.4\n"), "go up"),
     (written("metrics.csv", f"{HEAD}2,1,,8,0.5\n"), "go up"),
+    (written("metrics.csv", f"{HEAD}3,1,5,8,0.5\n"), "no judged round in common"),
     (written("predictions.csv", "path,split\na.png,test\n"), "neither a column label nor target"),
     (written("predictions.csv", f"{TRUTH}0.png,test,0.25\n"), "different samples: 2 of test, 1 of test"),
     (written("predictions.csv", f"{TRUTH}0.png,test,0.25\n1.png,test,0.75\n"), "first difference: 1.png"),
 ])  # fmt: skip
 def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: Any, said: str) -> None:
     sound, harmed = write(tmp_path / "sound", [0.5, 0.4]), write(tmp_path / "harmed", [0.5, 0.4], seed=1)
-    assert main(["federate", "compare", str(sound), str(harmed), "--out", str(tmp_path / "fine")]) == 0
+    runs = [comparison.read_federation(folder) for folder in (sound, harmed)]
+    comparison.check_comparable(runs)
+    assert len(comparison.lines(runs)) == 1
     harm(harmed)
     assert main(["federate", "compare", str(sound), str(harmed), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err

@@ -40,10 +40,10 @@ def main(argv: Sequence[str]) -> int:
     comparison.check_comparable(runs)
     metric, better, level = runs[0].metric, runs[0].better, comparison.common_level(runs)
     rows, title = comparison.results(runs), error_title(metric, better)
+    figure = compared_clocks(comparison.lines(runs), metric, better, level)
     results = Run(given.out)
     results.write_table("compare.csv", rows)
     results.write_table("clock.csv", comparison.clock_rows(runs))
-    figure = compared_clocks(comparison.lines(runs), metric, better, level)
     for kind in ("png", "svg"):
         figure.savefig(given.out / f"clock.{kind}", dpi=110)
     shown = ("run", "system", "mode", "overlay", "seed", "rounds", metric, "own_models")

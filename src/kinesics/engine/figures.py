@@ -301,5 +301,10 @@ def _finish_curves(ax: Axes, columns: Sequence[str], over: str) -> None:
     ax.grid(axis="y")
     if ax.lines:
         ax.set_xlim(left=min(float(np.min(line.get_xdata())) for line in ax.lines) - 0.5)
-        legible = {"frameon": True, "facecolor": light("paper"), "edgecolor": "none", "framealpha": 0.85}
+        legible: dict[str, Any] = {
+            "frameon": True,
+            "facecolor": light("paper"),
+            "edgecolor": "none",
+            "framealpha": 0.85,
+        }
         ax.legend(fontsize=8, labelcolor=light("ink"), handlelength=2.6, **legible)

@@ -157,15 +157,19 @@ def results(runs: Sequence[Finished]) -> list[dict[str, Any]]:
 
 def clock_rows(runs: Sequence[Finished]) -> list[dict[str, Any]]:
     """A row each run and judged round, as clock.csv holds them."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run, label in zip(runs, line_labels(runs), strict=True):
         for record in run.history.to_dict("records"):
-            rows.append({"run": run.name, "line": label, "seed": run.seed, **record, "round": int(record["round"])})
+            rows.append({"run": run.name, "line": label, "seed": run.seed} | {str(k): v for k, v in record.items()})
     return rows
 
 
 def lines(runs: Sequence[Finished]) -> list[Line]:
-    """A line each group of runs that differ in their seed only, in the order of their first runs."""
+    """A line each group of runs that differ in their seed only, in the order of their first runs.
+
+    Raises:
+        UserError: such runs have no judged round in common.
+    """
     groups: dict[str, list[Finished]] = {}
     for run, label in zip(runs, line_labels(runs), strict=True):
         groups.setdefault(label, []).append(run)
@@ -174,8 +178,14 @@ def lines(runs: Sequence[Finished]) -> list[Line]:
         together = pd.concat([run.history for run in members]).groupby("round")
         table = together.agg({"modelled_s": "mean", "error": ["mean", "min", "max", "size"]})
         table = table[table["error", "size"] == len(members)]  # rounds that all of them were judged at
-        columns = [("modelled_s", "mean"), ("error", "mean"), ("error", "min"), ("error", "max")]
-        found.append(Line(label, *(table[column].to_numpy(dtype=float) for column in columns), seeds=len(members)))
+        if table.empty:
+            names = ", ".join(run.name for run in members)
+            raise UserError(f"{names} have the same settings, but no judged round in common")
+        time, mean, least, most = (
+            table[column].to_numpy(dtype=float)
+            for column in (("modelled_s", "mean"), ("error", "mean"), ("error", "min"), ("error", "max"))
+        )
+        found.append(Line(label, time, mean, least, most, len(members)))
     return found
 
 
@@ -248,7 +258,7 @@ def _history(run: Run, column: str, better: int) -> pd.DataFrame:
         raise UserError(f"{run.folder}/metrics.csv: rounds and clocks must be numbers that go up")
     if not np.isfinite(numbers["error"]).any():
         raise UserError(f"{run.folder}/metrics.csv: {column} is a number in no round")
-    return numbers
+    return numbers.astype({"round": int})
 
 
 def _judged(run: Run, split: str) -> pd.DataFrame:
