@@ -94,6 +94,7 @@ def test_flags_on_the_pages_exist() -> None:
     for words in (
         *(["train", system] for system in ("ldlva", "cross_entropy", "fadnet")),
         ["federate", "cross_entropy"],
+        ["federate", "compare"],
         *(["data", verb] for verb in ("convert", "check", "stats")),
         *([verb] for verb in VERBS if verb != "data"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,60 @@ def test_what_it_leaves_behind(federated: Path) -> None:
     assert len(pd.read_csv(federated / "predictions.csv")) == 20
 
 
+def told(run: Path) -> str:
+    """The page's text and what it tells those who can't see its figures, a blank between cells."""
+    body = (run / "report.html").read_text(encoding="utf-8").split("</head>")[1]
+    body = re.sub(r'<svg[^>]*aria-label="([^"]*)"', r" \1 <svg", body)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def test_report_of_a_classifier(federated: Path) -> None:
+    """Every number is that of the tables, read on their own."""
+    text, metrics, silos = told(federated), pd.read_csv(federated / "metrics.csv"), pd.read_csv(federated / "silos.csv")
+    last = metrics.iloc[-1]
+    assert "ldlva across 3 silos on manifest.csv" in text
+    assert f"Accuracy {100 * last['test/accuracy']:.1f} %" in text
+    assert f"Own models {100 * silos['accuracy'].mean():.1f} %" in text
+    for row in silos.itertuples():
+        assert f" {row.silo} {row.n_train} {100 * row.accuracy:.1f} % {100 * row.uar:.1f} %" in text
+    for _, row in metrics.iterrows():
+        cells = f"{row['round']:.0f} {row['compute_s']:.3f} {row['modelled_s']:.3f} {100 * row['test/accuracy']:.1f} %"
+        assert f"{cells} {1 - row['test/accuracy']:.4f}" in text
+    error = 1 - metrics["test/accuracy"]
+    assert f"network, modelled (s): {error.iloc[0]:.4g} at first, {error.iloc[-1]:.4g} at the end" in text
+    first = metrics["consensus"].iloc[0]
+    assert f"consensus over the rounds, {first:.4g} at first, {last['consensus']:.4g} at last" in text
+    assert (
+        f"Sent {last['message_bits'] / 1e6:.3g} Mbit" in text or f"Sent {last['message_bits'] / 1e9:.3g} Gbit" in text
+    )
+    for section in ("Confusion matrix", "Calibration", "Most confident and wrong", "overlay christofides-ring"):
+        assert section in text
+    assert "On test data" in text and "Dirichlet, alpha 0.5" in text and "federation.rounds 4" in text
+    page = (federated / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!#|data:)', page), "self-contained"
+
+
+def test_report_of_steering(tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    from kinesics.data.synthetic.roads import write_roads
+
+    out, roads = tmp_path / "run", write_roads(tmp_path / "roads", 24, 0, 12, seed=0, silos=3, per_drive=8)
+    flags = (
+        "--input.size", 32, "--input.crop", 1, "--input.valid_fraction", 0, "--fit.batch_size", 4, "--fit.precision",
+        "fp32", "--fit.threads", 1, "--federation.rounds", 2, "--federation.evaluate_every", 1, "--federation.mode",
+        "sfl",
+    )  # fmt: skip
+    done = kinesics("federate", "fadnet", "--data", roads, "--out", out, *flags)
+    assert done.code == 0, done.err
+    text, metrics, silos = told(out), pd.read_csv(out / "metrics.csv"), pd.read_csv(out / "silos.csv")
+    assert f"RMSE {metrics['test/rmse'].iloc[-1]:.4f}" in text
+    assert f"Own models {silos['rmse'].mean():.4f}" in text
+    for row in silos.itertuples():
+        assert f" {row.silo} 8 {row.rmse:.4f} {row.mae:.4f}" in text
+    ends = f"{metrics['test/rmse'].iloc[0]:.4g} at first, {metrics['test/rmse'].iloc[-1]:.4g} at the end"
+    assert text.count(ends) == 2, "one clock each"
+    assert "Answers and targets" in text and "a server averages (sfl)" in text and "A face shows" not in text
+
+
 def test_the_run_is_used_like_any_other(federated: Path, faces: Path, kinesics: Callable[..., Any]) -> None:
     judged = kinesics("evaluate", federated, "--data", faces)
     assert judged.code == 0, judged.err
@@ -81,6 +136,7 @@ def test_other_modes(faces: Path, tmp_path: Path, kinesics: Callable[..., Any], 
     done = kinesics("federate", "cross_entropy", "--data", faces, "--out", out, *FLAGS, *flags)
     assert done.code == 0, done.err
     assert len(json.loads((out / "run.json").read_text())["silos"]) == (1 if mode == "cll" else 3)
+    assert ("Agreement and messages" in told(out)) == (mode != "cll")
     clock = pd.read_csv(out / "metrics.csv")["modelled_s"].iloc[-1]
     assert clock == pytest.approx(4 * 0.005) if mode == "cll" else clock > 4 * 0.005
 
@@ -89,11 +145,14 @@ def test_silos_by_a_column_of_the_manifest(faces: Path, tmp_path: Path, kinesics
     table = pd.read_csv(faces)
     table["path"] = [str(faces.parent / path) for path in table["path"]]
     table["clinic"] = ["north" if k % 3 else "south" for k in range(len(table))]
+    table = table[table["split"] != "test"]  # judged by the validation rows then
     table.to_csv(tmp_path / "m.csv", index=False)
     flags = [*FLAGS, "--silos.by", "column", "--silos.column", "clinic"]
     done = kinesics("federate", "cross_entropy", "--data", tmp_path / "m.csv", "--out", tmp_path / "run", *flags)
     assert done.code == 0, done.err
     assert set(json.loads((tmp_path / "run" / "run.json").read_text())["silos"]) == {"north", "south"}
+    assert "valid/accuracy" in pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert "On validation data" in told(tmp_path / "run")
 
 
 def test_its_recipe_is_complete(federated: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
@@ -128,7 +187,7 @@ def test_bad_settings_get_a_clear_error(
 
 
 def test_help_and_a_run_that_is_there_already(federated: Path, faces: Path, kinesics: Callable[..., Any]) -> None:
-    assert "cll" in kinesics("federate", "--help").out
+    assert "cll" in kinesics("federate", "--help").out and "compare RUN RUN" in kinesics("federate", "--help").out
     assert "--federation.rounds" in kinesics("federate", "ldlva", "--help").out
     again = kinesics("federate", "ldlva", "--data", faces, "--out", federated, *FLAGS, *LDLVA)
     assert again.code == 2 and "already holds a run" in again.err

@@ -8,6 +8,7 @@ from typing import Any
 HELP = """usage: kinesics federate SYSTEM --data MANIFEST.csv [--out RUN] [flags]
        kinesics federate --config RECIPE.yaml [flags]
        kinesics federate --resume RUN
+       kinesics federate compare RUN RUN ... --out FOLDER
 
 systems: {systems}
 
@@ -24,6 +25,10 @@ kinesics federate SYSTEM --help lists every flag; kinesics topology design compa
 def main(argv: Sequence[str]) -> int:
     """Run the verb; see `HELP`."""
     words = list(argv)
+    if words[:1] == ["compare"]:
+        from kinesics.cli import federate_compare
+
+        return federate_compare.main(words[1:])
     from kinesics.federated.network import OVERLAYS, make_network
     from kinesics.systems import SYSTEMS, get_system
 

@@ -41,10 +41,11 @@ def learning_curves(
     selected_epoch: int | None = None,
     name: str = "",
 ) -> Figure:
-    """Losses and validation metrics over the epochs, a panel each.
+    """Losses and metrics over the epochs (or rounds), a panel each.
 
     Args:
-        history: one row an epoch: "epoch" (from 1; else the row number), "train/<loss>", "valid/<metric>".
+        history: one row an epoch or judged round: "epoch" or "round" (from 1; else the row number), "train/<loss>",
+            "valid/<metric>" or "test/<metric>".
         panels: which of "losses" (see `loss_columns`) and "metrics" (see `metric_columns`).
         selected_epoch: marked by a vertical line.
         name: of the run, for the titles.
@@ -59,22 +60,35 @@ def learning_curves(
             _line(ax, number, history, column, title if panel == "metrics" else f"{title} ({part})")
         if selected_epoch is not None:
             ax.axvline(selected_epoch, color=light("muted"), linewidth=1, linestyle=(0, (2, 2)))
-        _finish_curves(ax, columns)
-        title = "Loss" if panel == "losses" else "On validation data"
+        _finish_curves(ax, columns, turn(history))
+        judged = "On validation data" if _split(history) == "valid" else "On test data"
+        title = "Loss" if panel == "losses" else judged
         ax.set_title(plain(f"{title}, {name}" if name else title, 40))
     return figure
 
 
 def loss_columns(history: pd.DataFrame) -> list[str]:
-    """Columns of a history that are drawn as losses: all of `train/`, and `valid/nll`."""
-    return [name for name in _numeric(history) if name.startswith("train/") or name == "valid/nll"]
+    """Columns of a history that are drawn as losses: all of `train/`, and `nll` on the data that judge."""
+    nll = f"{_split(history)}/nll"
+    return [name for name in _numeric(history) if name.startswith("train/") or name == nll]
 
 
 def metric_columns(history: pd.DataFrame) -> list[str]:
-    """Columns that are drawn as metrics: accuracy, UAR, macro F1 and ECE, else the first four of `valid/`."""
-    there = [name for name in _numeric(history) if name.startswith("valid/")]
-    usual = [f"valid/{name}" for name in ("accuracy", "uar", "macro_f1", "ece") if f"valid/{name}" in there]
-    return usual or [name for name in there if name.count("/") == 1 and name != "valid/nll"][:4]
+    """Columns that are drawn as metrics: accuracy, UAR, macro F1 and ECE, else the first four of the judging split."""
+    split = _split(history)
+    there = [name for name in _numeric(history) if name.startswith(f"{split}/")]
+    usual = [f"{split}/{name}" for name in ("accuracy", "uar", "macro_f1", "ece") if f"{split}/{name}" in there]
+    return usual or [name for name in there if name.count("/") == 1 and name != f"{split}/nll"][:4]
+
+
+def turn(history: pd.DataFrame) -> str:
+    """What a row of a history is: "epoch", or "round" of a federation."""
+    return "round" if "round" in history and "epoch" not in history else "epoch"
+
+
+def _split(history: pd.DataFrame) -> str:
+    """The split whose metrics a history has."""
+    return "valid" if any(name.startswith("valid/") for name in map(str, history.columns)) else "test"
 
 
 @styled
@@ -90,7 +104,7 @@ def compared_curves(histories: Mapping[str, pd.DataFrame], column: str) -> Figur
     for number, (name, history) in enumerate(histories.items()):
         if column in history:
             _line(ax, number, history, column, name)
-    _finish_curves(ax, [column])
+    _finish_curves(ax, [column], "epoch")
     ax.set_title(plain(describe(column).title))
     return figure
 
@@ -267,7 +281,7 @@ def _numeric(history: pd.DataFrame) -> list[str]:
 
 
 def _line(ax: Axes, number: int, history: pd.DataFrame, column: str, label: str) -> None:
-    epochs = history["epoch"] if "epoch" in history else pd.Series(range(1, len(history) + 1))
+    epochs = history[turn(history)] if turn(history) in history else pd.Series(range(1, len(history) + 1))
     ax.plot(
         epochs.to_numpy(dtype=float),
         history[column].to_numpy(dtype=float),
@@ -279,12 +293,18 @@ def _line(ax: Axes, number: int, history: pd.DataFrame, column: str, label: str)
     )
 
 
-def _finish_curves(ax: Axes, columns: Sequence[str]) -> None:
+def _finish_curves(ax: Axes, columns: Sequence[str], over: str) -> None:
     if columns and all(describe(name).percent for name in columns):
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(over)
     ax.grid(axis="y")
     if ax.lines:
         ax.set_xlim(left=min(float(np.min(line.get_xdata())) for line in ax.lines) - 0.5)
-        ax.legend(fontsize=8, labelcolor=light("ink"), handlelength=2.6)
+        legible: dict[str, Any] = {
+            "frameon": True,
+            "facecolor": light("paper"),
+            "edgecolor": "none",
+            "framealpha": 0.85,
+        }
+        ax.legend(fontsize=8, labelcolor=light("ink"), handlelength=2.6, **legible)

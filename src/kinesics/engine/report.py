@@ -44,6 +44,7 @@ _FOOTER = (
     "A face shows an expression, not what a person feels. These numbers hold for data like those named above "
     "and for no others; don't decide about people with them."
 )
+_FOOTER_OF_NUMBERS = "These numbers hold for data like those named above and for no others."
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,25 @@ def run_report(
     evaluation: Evaluation | Mapping[str, float],
     examples: Pixels | None = None,
     extra: Sequence[Section] = (),
+    *,
+    lead: Sequence[Section] = (),
+    headlines: Mapping[str, str | tuple[str, str]] | None = None,
+    title: str = "",
 ) -> None:
     """Write the report of one run.
 
     Args:
         path: of the HTML file.
-        run_info: what run.json holds, in any nesting; all of it is shown. "system" and "data" make the title,
+        run_info: what run.json holds, in any nesting; all of it is shown. "system" and "data" make the usual title,
             "split", "seed", "kinesics" and "git_commit" the line under it, "selected_epoch" (from 1) is
             marked in the curves.
-        history: one row an epoch: "epoch", "train/<loss>", "valid/<metric>"; may be empty.
+        history: one row an epoch or round, as `figures.learning_curves` takes it; may be empty.
         evaluation: of the split that is reported; or named metrics alone.
         examples: gives the images of samples; without it none are shown.
         extra: sections of the system's own, shown before the full list of numbers.
+        lead: sections shown between the curves and the judgement.
+        headlines: shown behind the headline metrics: name -> value as text, or (value, what it means).
+        title: plain text, in place of the usual one.
 
     Raises:
         UserError: the file can't be written.
@@ -88,12 +96,15 @@ def run_report(
     sections = []
     if len(history):
         sections.append(report_sections.training(history, run_info.get("selected_epoch")))
+    sections += lead
     if isinstance(evaluation, Evaluation):
         sections += _judgement(evaluation)
         if examples is not None and len(evaluation.label):
             sections += report_sections.examples(evaluation, examples)
     sections += [*extra, report_sections.all_metrics(metrics), report_sections.provenance(run_info)]
-    write_report(path, _title(run_info), _headlines(metrics), sections, subtitle=_facts(run_info), footer=_FOOTER)
+    tiles = _headlines(metrics) | dict(headlines or {})
+    footer = _FOOTER if isinstance(evaluation, Evaluation) else _FOOTER_OF_NUMBERS
+    write_report(path, title or _title(run_info), tiles, sections, subtitle=_facts(run_info), footer=footer)
 
 
 def comparison_report(

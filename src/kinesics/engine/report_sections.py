@@ -38,7 +38,8 @@ _LONGEST_LIST = 20
 
 
 def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
-    """Losses and validation metrics over the epochs."""
+    """Losses and metrics over the epochs or the judged rounds."""
+    turns = "epochs" if figures.turn(history) == "epoch" else "judged rounds"
     pictures = []
     for panel, columns in (
         ("losses", figures.loss_columns(history)),
@@ -47,7 +48,7 @@ def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
         if columns:
             ends = "; ".join(f"{describe(name).title} {first_and_last(history, name)}" for name in columns)
             figure = figures.learning_curves(history, (panel,), selected_epoch)
-            pictures.append(Picture(figure, f"Curves over {len(history)} epochs, first to last: {ends}."))
+            pictures.append(Picture(figure, f"Curves over {len(history)} {turns}, first to last: {ends}."))
     note = "" if selected_epoch is None else f"The dotted line marks epoch {selected_epoch}, the best on validation."
     return Section("Training", pictures, note)
 
@@ -254,11 +255,16 @@ def all_metrics(metrics: Mapping[str, float]) -> Section:
 
 def provenance(run_info: Mapping[str, Any]) -> Section:
     """What run.json holds."""
+    return Section("Where this comes from", facts_table(run_info))
+
+
+def facts_table(facts: Mapping[str, Any]) -> str:
+    """HTML of a name and a value a row; nested values on one line."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name.replace("_", " "))}</th><td>{escape(_flat(value))}</td></tr>'
-        for name, value in run_info.items()
+        for name, value in facts.items()
     )
-    return Section("Where this comes from", f'<table class="facts"><tbody>{rows}</tbody></table>')
+    return f'<table class="facts"><tbody>{rows}</tbody></table>'
 
 
 def _flat(value: Any) -> str:

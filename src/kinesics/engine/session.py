@@ -190,18 +190,25 @@ def write_report(
     """Write report.html about the answers to one split."""
     from kinesics.engine.report import run_report
 
-    info = {**description, "split": split}
-    info["data"] = Path(description["data"]["manifest"]).name
-    info["data set"] = description["data"]
-    info["git_commit"] = description["environment"]["git_commit"]
     run_report(
         run.folder / "report.html",
-        info,
+        report_info(description, split),
         pd.DataFrame(history),
         task.evaluation(predictions, samples),
         samples.pixels,
         task.report(predictions, samples),
     )
+
+
+def report_info(description: dict[str, Any], split: str) -> dict[str, Any]:
+    """What a report says of its run: what run.json holds, and what makes its title and first line."""
+    return {
+        **description,
+        "split": split,
+        "data": Path(description["data"]["manifest"]).name,
+        "data set": description["data"],
+        "git_commit": description["environment"]["git_commit"],
+    }
 
 
 _DERIVED = ("time", "confidence", "uncertainty")

@@ -68,6 +68,7 @@ def federate_run(
     if train is None:
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     judged = test if test is not None else valid
+    split = "valid" if judged is valid else "test"
     if judged is None:
         raise UserError(f"{manifest.path} has neither test nor validation rows to judge by")
     data, network = _silos(recipe, train, make_network)
@@ -108,10 +109,10 @@ def federate_run(
     run.write_json("run.json", content)
     result = simulate(
         started, data, network, recipe.federation, recipe.fit, seed=recipe.seed, judge=judge, folder=run.checkpoints,
-        resume=resume, name=f"{recipe.system}, {len(data)} silos" if shown else "",
+        resume=resume, name=f"{recipe.system}, {len(data)} silos" if shown else "", split=split,
         on_record=lambda history: run.write_table("metrics.csv", history),
     )  # fmt: skip
-    _finish(run, recipe, result, common, valid, judged, content, began)
+    _finish(run, recipe, result, common, valid, judged, split, content, began)
     log.info("%s", run.folder)
     return run
 
@@ -137,10 +138,13 @@ def _finish(
     common: Task,
     valid: Samples | None,
     judged: Samples,
+    split: str,
     content: dict[str, Any],
     began: float,
 ) -> None:
     """Judge the average and every silo's own model, and write everything down."""
+    from kinesics.federated.report import write_report
+
     size = 2 * recipe.fit.batch_size
     rows: list[dict[str, Any]] = []
     for silo in result.silos:
@@ -159,8 +163,7 @@ def _finish(
     if valid is not None:
         common.calibrate(predict_all(common, valid, size), valid)
     answers = predict_all(common, judged, size)
-    split = "valid" if judged is valid else "test"
-    metric, _ = common.selection_metric
+    metric, better = common.selection_metric
     alone = [float(row[metric]) for row in rows]
     run.write_table("predictions.csv", prediction_rows(answers, judged, split))
     run.write_table("metrics.csv", result.history)
@@ -168,8 +171,11 @@ def _finish(
     content |= {
         "status": "finished",
         "last": {"calibration": common.calibration, split: common.metrics(answers, judged)},
-        "silos_alone": {"metric": metric, "mean": float(np.mean(alone)), "least": min(alone), "most": max(alone)},
+        "silos_alone": {
+            "metric": metric, "better": better, "mean": float(np.mean(alone)), "least": min(alone), "most": max(alone),
+        },
         "seconds": round(time.time() - began, 1),
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
+    }  # fmt: skip
     run.write_json("run.json", content)
+    write_report(run, common, recipe, content, result.history, rows, split, judged, answers)

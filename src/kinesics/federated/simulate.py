@@ -77,6 +77,7 @@ def simulate(
     folder: Path | None = None,
     resume: bool = False,
     name: str = "federation",
+    split: str = "test",
     on_record: Callable[[History], None] | None = None,
 ) -> Federated:
     """Train the silos' tasks round by round.
@@ -95,6 +96,7 @@ def simulate(
         folder: where checkpoints go; None keeps nothing on disk.
         resume: continue from the newest whole checkpoint in `folder`.
         name: shown with the progress; empty shows nothing.
+        split: that `judge` judges by; begins the names of its scores in the history.
         on_record: called after each judgement with the history so far.
 
     Raises:
@@ -158,7 +160,7 @@ def simulate(
         last = k + 1 == federation.rounds
         if last or (k + 1) % federation.evaluate_every == 0:
             history.append({"round": k + 1, **_losses(silos), **clocks, "consensus": stack.consensus_distance()})
-            history[-1].update({f"test/{key}": value for key, value in judge(outcome.average()).items()})
+            history[-1].update({f"{split}/{key}": value for key, value in judge(outcome.average()).items()})
             if on_record is not None:
                 on_record(history)
         if folder is not None and (last or (k + 1) % federation.checkpoint_every == 0):
