@@ -1,7 +1,7 @@
-"""Write the README's tables of measured numbers out of the CSV files beside this script.
+"""Write the tables of measured numbers in README and docs out of the CSV files beside this script.
 
-    python benchmarks/readme_tables.py            # rewrites README.md
-    python benchmarks/readme_tables.py --check    # exit code 1 where README.md is not what the CSV files say
+    python benchmarks/readme_tables.py            # rewrites the pages
+    python benchmarks/readme_tables.py --check    # exit code 1 where a page is not what the CSV files say
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; NAME is that of a CSV file here. Without that
 file the place between the markers is empty. Numbers are mean ± standard error over seeds (standard deviation with
@@ -21,6 +21,7 @@ import pandas as pd
 from kinesics.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
+PAGES = [HERE.parent / name for name in ("README.md", "docs/federation.md", "docs/driving.md")]
 CONDITIONS = {
     "natural": "original FER2013 labels",
     "flip30": "majority, 30 % flipped",
@@ -121,20 +122,117 @@ def memory(table: pd.DataFrame) -> str:
     return f"{caption}\n\n{markdown(['stage', 'seconds', 'memory', 'file-backed'], rows, 1)}"
 
 
+DRIVES = {
+    "sessions": "simulator, 8 sessions over Gaia",
+    "roads11": "drawn roads, 11 silos, Gaia",
+    "roads22": "drawn roads, 22 silos, NWS",
+}
+WAYS = {"cll": "one place", "sfl": "server (star)", "ring": "peers, ring", "best": "peers, complete"}
+NETS = {"random": "Random", "constant": "Constant", "dronet": "DroNet", "fadnet": "FADNet"}
+
+
+def steering_federations(table: pd.DataFrame) -> str:
+    """RMSE by data, system and way of training."""
+    rows = []
+    for data, title in DRIVES.items():
+        for system, net in NETS.items():
+            for method, way in WAYS.items():
+                cell = table[(table["data"] == data) & (table["system"] == system) & (table["method"] == method)]
+                if not len(cell):
+                    continue
+                plain = system in ("random", "constant")
+                clean = mean_and_error(cell["rmse_clean"], 4) if data == "sessions" else "–"
+                rows.append(
+                    [
+                        title, net, "–" if plain else way, mean_and_error(cell["rmse"], 4), clean,
+                        "–" if plain else mean_and_error(cell["rmse_silos_mean"], 4),
+                        "–" if plain else f"{cell['modelled_s'].mean():.0f}", str(cell["seed"].nunique()),
+                    ]
+                )  # fmt: skip
+    caption = (
+        "RMSE of the steering angle (in [-1, 1]) on held-out drives, 64 x 64 grey pixels, Adam at 0.001: the average "
+        "of all silos, without the two sessions of noisy labels, and the mean of the silos' own models; modelled "
+        "seconds to the end of training (10 Gbit/s access, 4.9 ms a step). Mean ± standard error over seeds. Made by "
+        "`benchmarks/steering_federations.py`."
+    )
+    heads = ["data", "network", "trained by", "RMSE", "clean sessions", "silos' own", "modelled s", "seeds"]
+    return f"{caption}\n\n{markdown(heads, rows, 3)}"
+
+
+def round_cost(table: pd.DataFrame) -> str:
+    """Speed of a round relative to the baseline."""
+    rows = [
+        [
+            row["preset"], row["variant"], f"{row['times_as_fast']:.2f} ({row['least']:.2f} to {row['most']:.2f})",
+            f"{row['round_ms']:,.0f}", f"{row['mixing_ms']:.1f}",
+        ]
+        for _, row in table.iterrows()
+    ]  # fmt: skip
+    caption = (
+        "A round of 11 silos, FADNet at 200 x 200 grey pixels, batches of 32, one thread: how many times as fast as a "
+        "list of models in NCHW order that are mixed parameter by parameter, median and range of the turns. Made by "
+        "`benchmarks/round_cost.py`."
+    )
+    return f"{caption}\n\n{markdown(['preset', 'way', 'times as fast', 'round, ms', 'of it mixing, ms'], rows, 2)}"
+
+
+def many_silos(table: pd.DataFrame) -> str:
+    """Time and memory against the number of silos."""
+    rows = [
+        [
+            f"{row['silos']:,.0f}", f"{row['round_ms']:,.0f}", f"{row['mixing_ms']:,.0f}", f"{row['ms_per_silo']:.1f}",
+            f"{row['peak_mib']:,.0f}", f"{row['mib_per_silo']:.1f}",
+        ]
+        for _, row in table.iterrows()
+    ]  # fmt: skip
+    caption = (
+        f"One process, one thread: FADNet of {table['weights'].iloc[0]:,} weights at 32 x 32 pixels, batches of 16, a "
+        "one-way ring; resident memory at its highest, with Adam's moments. Made by `benchmarks/many_silos.py`."
+    )
+    heads = ["silos", "round, ms", "of it mixing, ms", "ms a silo", "memory, MiB", "MiB a silo"]
+    return f"{caption}\n\n{markdown(heads, rows, 0)}"
+
+
+def closed_loop(table: pd.DataFrame) -> str:
+    """Roads completed by the trained policies."""
+    rows = []
+    for driver, name in (("expert", "the expert"), ("fadnet", "FADNet, peers over the ring")):
+        for sky in dict.fromkeys(table["sky"]):
+            for seed, part in table[(table["driver"] == driver) & (table["sky"] == sky)].groupby("seed"):
+                done = ((part["laps"] >= part["asked"]) & (part["departures"] == 0)).sum()
+                rows.append(
+                    [
+                        name, "–" if driver == "expert" else str(seed), sky, f"{done} of {len(part)}",
+                        f"{100 * part['off_road'].mean():.1f}", f"{part['mean_lateral'].mean():.2f}",
+                        f"{part['max_lateral'].max():.2f}",
+                    ]
+                )  # fmt: skip
+    caption = (
+        "Closed loop on ten roads that no silo has seen: roads completed without leaving them, share of the time off "
+        "the road in %, mean and largest distance from the middle in metres. Made by `benchmarks/closed_loop.py`."
+    )
+    heads = ["driver", "seed", "sky", "completed", "off road", "mean distance", "largest"]
+    return f"{caption}\n\n{markdown(heads, rows, 3)}"
+
+
 TABLES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ferplus_noise": ferplus_noise,
     "step_cost": step_cost,
     "memory": memory,
+    "steering_federations": steering_federations,
+    "round_cost": round_cost,
+    "many_silos": many_silos,
+    "closed_loop": closed_loop,
 }
 
 
 def render(readme: str, folder: Path) -> str:
-    """The text of README.md with every table written anew from the CSV files in `folder`."""
+    """The text of a page with every table written anew from the CSV files in `folder`."""
 
     def between(found: re.Match[str]) -> str:
         name = found["name"]
         if name not in TABLES:
-            sys.exit(f"README.md has a marker for table {name!r}; known: {', '.join(TABLES)}")
+            sys.exit(f"there is a marker for table {name!r}; known: {', '.join(TABLES)}")
         source = folder / f"{name}.csv"
         rows = pd.read_csv(source) if source.is_file() else pd.DataFrame()
         text = f"\n{TABLES[name](rows)}\n\n" if len(rows) else ""
@@ -146,22 +244,21 @@ def render(readme: str, folder: Path) -> str:
 def main() -> int:
     """Write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 where README.md is stale")
-    parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where a page is stale")
+    parser.add_argument("--pages", "--readme", type=Path, nargs="+", default=PAGES)
     parser.add_argument("--folder", type=Path, default=HERE, help="where the CSV files are")
     given = parser.parse_args()
-    before = given.readme.read_text(encoding="utf-8")
-    after = render(before, given.folder)
-    if given.check:
-        if before != after:
-            print(
-                f"{given.readme} is not what {given.folder} says: python benchmarks/readme_tables.py", file=sys.stderr
-            )
-        return int(before != after)
-    if before != after:
-        with atomic_write(given.readme, "w") as stream:
-            stream.write(after)
-    return 0
+    stale = False
+    for page in given.pages:
+        before = page.read_text(encoding="utf-8")
+        after = render(before, given.folder)
+        if given.check and before != after:
+            print(f"{page} is not what {given.folder} says: python benchmarks/readme_tables.py", file=sys.stderr)
+            stale = True
+        elif before != after:
+            with atomic_write(page, "w") as stream:
+                stream.write(after)
+    return int(stale)
 
 
 if __name__ == "__main__":
