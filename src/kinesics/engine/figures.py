@@ -44,7 +44,8 @@ def learning_curves(
     """Losses and validation metrics over the epochs, a panel each.
 
     Args:
-        history: one row an epoch: "epoch" (from 1; else the row number), "train/<loss>", "valid/<metric>".
+        history: one row an epoch or a judged round: "epoch" or "round" (from 1; else the row number), "train/<loss>",
+            "valid/<metric>", else "test/<metric>".
         panels: which of "losses" (see `loss_columns`) and "metrics" (see `metric_columns`).
         selected_epoch: marked by a vertical line.
         name: of the run, for the titles.
@@ -59,8 +60,8 @@ def learning_curves(
             _line(ax, number, history, column, title if panel == "metrics" else f"{title} ({part})")
         if selected_epoch is not None:
             ax.axvline(selected_epoch, color=light("muted"), linewidth=1, linestyle=(0, (2, 2)))
-        _finish_curves(ax, columns)
-        title = "Loss" if panel == "losses" else "On validation data"
+        _finish_curves(ax, columns, clock(history))
+        title = "Loss" if panel == "losses" else f"On {'validation' if columns[0].startswith('valid') else 'test'} data"
         ax.set_title(plain(f"{title}, {name}" if name else title, 40))
     return figure
 
@@ -71,10 +72,19 @@ def loss_columns(history: pd.DataFrame) -> list[str]:
 
 
 def metric_columns(history: pd.DataFrame) -> list[str]:
-    """Columns that are drawn as metrics: accuracy, UAR, macro F1 and ECE, else the first four of `valid/`."""
-    there = [name for name in _numeric(history) if name.startswith("valid/")]
-    usual = [f"valid/{name}" for name in ("accuracy", "uar", "macro_f1", "ece") if f"valid/{name}" in there]
-    return usual or [name for name in there if name.count("/") == 1 and name != "valid/nll"][:4]
+    """Columns that are drawn as metrics: accuracy, UAR, macro F1 and ECE, else the first four, of `valid/`; a history
+    without these has `test/`."""
+    for part in ("valid", "test"):
+        there = [name for name in _numeric(history) if name.startswith(f"{part}/")]
+        usual = [f"{part}/{name}" for name in ("accuracy", "uar", "macro_f1", "ece") if f"{part}/{name}" in there]
+        if chosen := usual or [name for name in there if name.count("/") == 1 and name != f"{part}/nll"][:4]:
+            return chosen
+    return []
+
+
+def clock(history: pd.DataFrame) -> str:
+    """What a row of a history is: "round" in a federation, else "epoch"."""
+    return "round" if "round" in history else "epoch"
 
 
 @styled
@@ -267,9 +277,10 @@ def _numeric(history: pd.DataFrame) -> list[str]:
 
 
 def _line(ax: Axes, number: int, history: pd.DataFrame, column: str, label: str) -> None:
-    epochs = history["epoch"] if "epoch" in history else pd.Series(range(1, len(history) + 1))
+    unit = clock(history)
+    passed = history[unit] if unit in history else pd.Series(range(1, len(history) + 1))
     ax.plot(
-        epochs.to_numpy(dtype=float),
+        passed.to_numpy(dtype=float),
         history[column].to_numpy(dtype=float),
         color=series(number),
         linestyle=_DASHES[number % len(_DASHES)],
@@ -279,11 +290,11 @@ def _line(ax: Axes, number: int, history: pd.DataFrame, column: str, label: str)
     )
 
 
-def _finish_curves(ax: Axes, columns: Sequence[str]) -> None:
+def _finish_curves(ax: Axes, columns: Sequence[str], unit: str = "epoch") -> None:
     if columns and all(describe(name).percent for name in columns):
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(unit)
     ax.grid(axis="y")
     if ax.lines:
         ax.set_xlim(left=min(float(np.min(line.get_xdata())) for line in ax.lines) - 0.5)

@@ -38,7 +38,7 @@ _LONGEST_LIST = 20
 
 
 def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
-    """Losses and validation metrics over the epochs."""
+    """Losses and metrics over the epochs, or over the rounds of a federation."""
     pictures = []
     for panel, columns in (
         ("losses", figures.loss_columns(history)),
@@ -47,7 +47,8 @@ def training(history: pd.DataFrame, selected_epoch: int | None) -> Section:
         if columns:
             ends = "; ".join(f"{describe(name).title} {first_and_last(history, name)}" for name in columns)
             figure = figures.learning_curves(history, (panel,), selected_epoch)
-            pictures.append(Picture(figure, f"Curves over {len(history)} epochs, first to last: {ends}."))
+            told = f"Curves over {len(history)} {figures.clock(history)}s, first to last: {ends}."
+            pictures.append(Picture(figure, told.replace("rounds", "judged rounds")))
     note = "" if selected_epoch is None else f"The dotted line marks epoch {selected_epoch}, the best on validation."
     return Section("Training", pictures, note)
 

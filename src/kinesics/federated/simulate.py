@@ -91,7 +91,7 @@ def simulate(
         federation: rounds and the rest.
         config: optimiser, batch size, precision, threads; its epochs and averaging are not used.
         seed: of everything.
-        judge: scores of averaged shared weights.
+        judge: scores of averaged shared weights, by the names that they have in the history.
         folder: where checkpoints go; None keeps nothing on disk.
         resume: continue from the newest whole checkpoint in `folder`.
         name: shown with the progress; empty shows nothing.
@@ -158,7 +158,7 @@ def simulate(
         last = k + 1 == federation.rounds
         if last or (k + 1) % federation.evaluate_every == 0:
             history.append({"round": k + 1, **_losses(silos), **clocks, "consensus": stack.consensus_distance()})
-            history[-1].update({f"test/{key}": value for key, value in judge(outcome.average()).items()})
+            history[-1].update(judge(outcome.average()))
             if on_record is not None:
                 on_record(history)
         if folder is not None and (last or (k + 1) % federation.checkpoint_every == 0):
