@@ -23,6 +23,7 @@ from kinesics.errors import UserError
 from kinesics.federated.attendance import Attendance, among, server_average
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.mixing import by_size
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
 from kinesics.progress import track
@@ -111,17 +112,21 @@ def simulate(
     saved = latest_checkpoint(folder) if resume and folder else None
     silos = gather_silos(make_task, data, config, seed, folder, resume, saved is None)
     stack = Stack([silo.task for silo in silos])
+    sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
+    weights = sizes if federation.weighting == "size" else np.ones(len(silos))
+    matrix, counts = network.matrix, None
+    if federation.mode == "dfl" and federation.weighting == "size":
+        matrix, counts = torch.from_numpy(by_size(matrix.numpy(), sizes)), torch.from_numpy(sizes)
     exchange = Exchange(
         stack,
         Compression(federation.compression, federation.topk_share, federation.topk_step),
         federation.batch_norm == "mixed",
+        counts,
     )
     for silo in silos:
         silo.optimizers = silo.task.optimizers(config)
         if federation.proximal:
             silo.pull_towards_mixed(federation.proximal)
-    sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
-    weights = sizes if federation.weighting == "size" else np.ones(len(silos))
     attendance = Attendance(list(data), federation, seed)
     history: History = []
     begin, clocks = 0, {"compute_s": 0.0, "modelled_s": 0.0, "message_bits": 0.0}
@@ -140,7 +145,7 @@ def simulate(
     for k in track(rounds, name) if name else rounds:
         present = attendance.present(k)
         if federation.mode == "dfl":
-            exchange.mix(among(network.matrix, present))
+            exchange.mix(among(matrix, present))
         elif federation.mode == "sfl":
             exchange.mix(server_average(weights, before))
         before = present
