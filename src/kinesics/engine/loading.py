@@ -155,12 +155,7 @@ def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
     columns: dict[str, np.ndarray] = {}
     distribution = manifest.distributions() if manifest.classes else None
     if manifest.classes:
-        label = manifest.labels()
-        if distribution is not None:
-            # A row with a distribution and no label has its most probable class as label.
-            known = np.isfinite(distribution).all(1)
-            label = np.where((label < 0) & known, np.nan_to_num(distribution).argmax(1), label)
-        columns["label"] = label
+        columns["label"] = manifest.decided_labels()
     optional = {
         "distribution": distribution,
         "votes": manifest.votes() if manifest.classes else None,
