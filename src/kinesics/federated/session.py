@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kinesics.data.samples import Samples
-from kinesics.engine.checkpoint import list_checkpoints
+from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints
 from kinesics.engine.fit import predict_all, step_seed
 from kinesics.engine.loading import load_data
 from kinesics.engine.run import Run, choose_folder, write_config
@@ -59,6 +59,7 @@ def federate_run(
         )
     if resume:
         check_settings(run, recipe)
+        latest_checkpoint(run.checkpoints)  # where all are damaged, the run stays as it is
     data = load_data(recipe, task_class.truth)
     split, judged = ("valid", data.valid) if data.test is None else ("test", data.test)
     if judged is None:

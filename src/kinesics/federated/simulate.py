@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,8 @@ def _save(
         "clocks": clocks,
     }
     save_checkpoint(folder, done, content)
+    for prepared in folder.glob("silo-*"):
+        shutil.rmtree(prepared, ignore_errors=True)  # what preparing made is in the checkpoint now
 
 
 def _restore(saved: dict[str, Any], silos: Sequence[Silo], exchange: Exchange) -> tuple[int, History, dict[str, float]]:
