@@ -44,6 +44,9 @@ def test_what_it_leaves_behind(federated: Path) -> None:
     assert samples.groupby("silo").size().to_dict() == dict(zip(silos["silo"], silos["n_train"], strict=True))
     assert samples["uncertainty"].between(0, 1).all() and samples["path"].is_unique
     assert len(pd.read_csv(federated / "predictions.csv")) == 20
+    assert "over 2 judged rounds" in (federated / "report.html").read_text(encoding="utf-8")
+    assert set(content["notes"]) == set(content["silos"])
+    assert all(path.suffix == ".ckpt" for path in (federated / "checkpoints").iterdir())
 
 
 def told(run: Path) -> str:

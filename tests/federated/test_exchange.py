@@ -10,6 +10,7 @@ from kinesics.errors import UserError
 from kinesics.federated.attendance import Attendance, among, server_average
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.mixing import by_size
 from kinesics.federated.stack import Stack
 
 
@@ -94,7 +95,7 @@ def test_a_matrix_that_is_neither_is_refused(make_line):
     with pytest.raises(ValueError, match="sum to 1"):
         exchange.mix(torch.full((3, 3), 0.5, dtype=torch.float64))
     _, exchange, _ = spread(make_line, 3, kind="topk")
-    with pytest.raises(ValueError, match="top-k"):
+    with pytest.raises(UserError, match="topk"):
         exchange.mix(unbalanced(3))
 
 
@@ -116,6 +117,35 @@ def test_silos_that_are_away_keep_their_weights_and_the_rest_keeps_its_mean(make
     for _ in range(300):  # and when everybody is back, all agree on the mean of the start
         exchange.mix(complete if symmetric else ring(5))
     assert torch.allclose(stack.matrix, before.mean(0).expand(5, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize("two_way", [True, False])
+@pytest.mark.parametrize("compression", ["none", "topk"])
+def test_silos_counted_by_size_agree_on_that_mean_whoever_was_away(make_line, ring, two_way, compression):
+    """In float64, so that only the exchange is judged."""
+    sizes, a = np.array([10.0, 40.0, 25.0, 5.0]), ring(4)
+    a = torch.from_numpy(by_size(((a + a.T) / 2 if two_way else a).numpy(), sizes))
+    stack, _, _ = spread(make_line, 4)
+    stack.matrix = stack.matrix.double()
+    exchange = Exchange(stack, Compression(compression, 0.5, 0.5), counts=torch.from_numpy(sizes))
+    stack.matrix += torch.randn(stack.matrix.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    mean = torch.from_numpy(sizes / sizes.sum()) @ stack.matrix
+    absences = [np.array(who) for who in ([True] * 4, [True, False, True, True], [False, True, True, False])]
+    for k in range(6000):
+        present = absences[k % 3] if k < 30 and (two_way or compression == "none") else absences[0]
+        before = stack.matrix.clone() if k < 30 else None
+        exchange.mix(among(a, present))
+        if before is not None:
+            assert torch.equal(stack.matrix[~present], before[~present])
+    assert torch.allclose(stack.matrix, mean.expand(4, -1), atol=1e-9)
+    weight = exchange.push_weight * sizes.mean()
+    assert weight.sum() == pytest.approx(sizes.sum()) and weight.numpy() == pytest.approx(sizes, rel=1e-6)
+
+
+def test_top_k_says_that_it_cannot_leave_silos_out_one_way(make_line, ring):
+    _, exchange, _ = spread(make_line, 4, kind="topk")
+    with pytest.raises(UserError, match="one-way overlay"):
+        exchange.mix(among(ring(4), np.array([True, False, True, True])))
 
 
 def test_server_average_counts_those_of_the_round_before():

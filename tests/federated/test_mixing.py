@@ -11,6 +11,7 @@ import pytest
 from kinesics.errors import UserError
 from kinesics.federated.mixing import (
     asymptotic_rounds,
+    by_size,
     disagreement,
     metropolis,
     mix,
@@ -76,6 +77,36 @@ def test_the_ratio_of_push_sum_tends_to_the_average(number: int) -> None:
     plain = np.linalg.matrix_power(mixing.matrix, 500) @ values[:, 0, 0]
     if np.abs(mixing.matrix.sum(axis=1) - 1).max() > 1e-9:
         assert np.abs(plain - values[:, 0, 0].mean()).max() > 1e-3, "without the ratio it's another point"
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("number", range(5))
+def test_weights_by_size_agree_on_the_mean_by_size(directed: bool, number: int) -> None:
+    adjacency, rng = overlays(directed)[number], np.random.default_rng(number)
+    n = len(adjacency)
+    sizes = rng.integers(20, 2000, n).astype(float)
+    plain = mix(adjacency).matrix
+    matrix = by_size(plain, sizes)
+    assert (matrix >= 0).all() and not matrix[plain == 0].any()
+    np.testing.assert_allclose(matrix.sum(axis=0), 1, atol=1e-12)
+    np.testing.assert_allclose(matrix @ sizes, sizes, rtol=1e-9)
+    taken = matrix * sizes / (matrix @ sizes)[:, None]  # what a silo takes over of another
+    np.testing.assert_allclose(taken.sum(axis=1), 1)
+    np.testing.assert_allclose(np.linalg.matrix_power(taken, 1 << 20), np.tile(sizes / sizes.sum(), (n, 1)), atol=1e-9)
+    values = rng.normal(size=(n, 3))
+    mean = np.tile(sizes @ values / sizes.sum(), (n, 1))
+    np.testing.assert_allclose(push_sum(matrix, values, 60_000, sizes), mean, atol=1e-9)
+    if not directed:
+        flow = sizes[:, None] * taken
+        np.testing.assert_allclose(flow, flow.T, rtol=1e-6, atol=1e-9 * sizes.sum())
+
+
+def test_sizes_that_change_nothing_and_an_overlay_that_agrees_at_once() -> None:
+    for adjacency in (*overlays(directed=True), *overlays(directed=False)):
+        matrix = mix(adjacency).matrix
+        np.testing.assert_allclose(by_size(matrix, np.full(len(matrix), 7.0)), matrix, atol=1e-9)
+    sizes = np.array([1.0, 2, 3, 10])
+    np.testing.assert_allclose(by_size(mix(complete(4)).matrix, sizes), np.tile(sizes[:, None] / 16, 4), atol=1e-9)
 
 
 def test_a_one_way_ring_mixes_half_and_half_as_released(shared: Path) -> None:

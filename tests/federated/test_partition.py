@@ -23,6 +23,11 @@ def test_by_column():
     assert {name: rows.tolist() for name, rows in found.items()} == {"lyon": [0, 2], "oslo": [1, 3, 4]}
 
 
+def test_numbered_silos_come_in_the_order_of_their_numbers():
+    owner = np.array(["10", "2", "b", "10", "2", "b", "0", "0"], dtype=object)
+    assert list(split_by_column(samples(8, silo=owner))) == ["0", "2", "10", "b"]
+
+
 @pytest.mark.parametrize(("owner", "said"), [
     (["lyon", "oslo", "lyon", None, "oslo"], "3.png"),
     (["lyon", "oslo", "lyon", " ", "oslo"], "3.png"),

@@ -12,6 +12,7 @@ from kinesics.errors import UserError
 from kinesics.federated.attendance import Attendance
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.mixing import by_size
 from kinesics.federated.silo import Silo
 from kinesics.federated.simulate import Network, simulate
 
@@ -88,6 +89,16 @@ def test_fedavg_is_the_mean_of_the_silos_by_size(make_line, roads):
     assert final == pytest.approx((sizes / sizes.sum() @ expected)[:64], abs=2e-5)
 
 
+def test_peers_by_size_take_over_by_size(make_line, roads, ring):
+    sizes = np.array([len(samples) for samples in roads.values()], dtype=float)
+    outcome = run(make_line, roads, ring(4), weighting="size")
+    taken = by_size(ring(4).numpy(), sizes) * sizes / sizes[:, None]
+    expected = by_hand(make_line, outcome, roads, taken, 6, 1)
+    assert outcome.stack.matrix.numpy() == pytest.approx(expected, abs=2e-5)
+    final = outcome.average()["model.weight"].numpy().ravel()
+    assert final == pytest.approx((sizes / sizes.sum() @ expected)[:64], abs=2e-5)
+
+
 def test_fedavg_judges_those_that_took_part(make_line, roads):
     settings = {"mode": "sfl", "participation": 0.5, "rounds": 3, "evaluate_every": 3}
     outcome = run(make_line, roads, torch.eye(4, dtype=torch.float64), **settings)
@@ -121,7 +132,7 @@ def test_what_belongs_to_a_silo_stays_in_it(make_line, roads, ring):
 
 @pytest.mark.parametrize("changes", [
     {}, {"mode": "sfl", "participation": 0.5}, {"compression": "topk", "topk_share": 0.1}, {"proximal": 0.1},
-    {"away": ["city1:1-4"]}, {"local_steps": 3, "compression": "fp16"},
+    {"away": ["city1:1-4"], "weighting": "size"}, {"local_steps": 3, "compression": "fp16"},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("killed_in", [2, 5])
 def test_a_killed_federation_resumes_to_the_same_bits(

@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
     require(given.roads >= 1, "--roads", given.roads, "at least 1")
     require(given.seed >= 0, "--seed", given.seed, "at least 0")
+    require(given.videos >= 0, "--videos", given.videos, "at least 0")
     require(given.laps >= 1, "--laps", given.laps, "at least 1")
     require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
     require(0 < given.speed <= 40, "--speed", given.speed, "in (0, 40]")

@@ -61,7 +61,7 @@ def _print(content: dict[str, Any]) -> None:
     from kinesics.cli.tables import print_table
 
     alone, judged = content["silos_alone"], content["last"]
-    split = next(name for name in ("test", "valid") if name in judged)
+    split = content["judged"]
     metric = alone["metric"]
     rows = [
         ["average of all silos", judged[split][metric]],

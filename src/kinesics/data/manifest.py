@@ -192,6 +192,18 @@ class Manifest:
         index = {name: position for position, name in enumerate(self.classes)}
         return np.fromiter((index.get(name, -1) for name in self.table["label"]), dtype=np.int64, count=len(self))
 
+    def decided_labels(self) -> np.ndarray:
+        """As `labels`; a row with a distribution and no label has its most probable class.
+
+        Raises:
+            UserError: rows that are neither a distribution nor votes.
+        """
+        label, distribution = self.labels(), self.distributions()
+        if distribution is None:
+            return label
+        known = np.isfinite(distribution).all(1)
+        return np.where((label < 0) & known, np.nan_to_num(distribution).argmax(1), label)
+
     def distributions(self) -> np.ndarray | None:
         """(N, C) float32 in [0, 1], rows sum to 1 over `classes`, NaN in rows without one; None without `p_`
         columns.

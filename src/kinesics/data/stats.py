@@ -23,15 +23,16 @@ def manifest_stats(manifest: Manifest, by: str = "silo") -> pd.DataFrame:
 
     Returns:
         One row a value, in sorted order, and a last one for all: the value, `samples`, one column a split, then for
-        each class its samples, and, where there are targets, their mean, deviation, least and largest.
+        each class its samples (those without a label by their most probable class), and, where there are targets,
+        their mean, deviation, least and largest.
 
     Raises:
-        UserError: no such column.
+        UserError: no such column, p_ columns that are neither distributions nor votes.
     """
     if by == "silo" and "silo" not in manifest.table:
         by = "split"
     values = manifest.column(by).astype(str)
-    label, target = manifest.labels(), manifest.targets()
+    label, target = manifest.decided_labels(), manifest.targets()
     split = manifest.column("split").astype(str)
     parts = [(name or "(none)", values == name) for name in sorted(set(values.tolist()))]
     rows = []

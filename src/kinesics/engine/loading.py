@@ -12,9 +12,11 @@ import numpy as np
 
 from kinesics.data.cache import BadImage, open_cache
 from kinesics.data.manifest import Manifest
+from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
 from kinesics.data.splits import split_by_group
-from kinesics.engine.config import InputConfig
+from kinesics.engine.config import InputConfig, Recipe
+from kinesics.engine.task import DataSpec
 from kinesics.errors import UserError
 
 log = logging.getLogger("kinesics")
@@ -37,6 +39,73 @@ class Splits:
     fingerprint: str
     valid_from: str
     bad: list[BadImage]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run trains on and is judged by: the samples that have what its system learns.
+
+    Args:
+        train, valid, test: the last two None where the manifest has none.
+        classes: of the manifest; none for what learns "target".
+        splits: before samples without truth were left out.
+    """
+
+    train: Samples
+    valid: Samples | None
+    test: Samples | None
+    classes: tuple[str, ...]
+    splits: Splits
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Samples of each split."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: len(part) if part else 0 for name, part in parts.items()}
+
+    def spec(self, config: InputConfig, n_train: int) -> DataSpec:
+        """What a model must know of these data.
+
+        Args:
+            config: size, channels and normalisation.
+            n_train: training samples of the model's own.
+        """
+        return DataSpec(
+            classes=self.classes,
+            size=config.size,
+            channels=config.channels,
+            mean=config.mean,
+            std=config.std,
+            n_train=n_train,
+            crop=config.crop,
+        )
+
+
+def load_data(recipe: Recipe, truth: str) -> RunData:
+    """Everything that a run of the recipe needs of its manifest.
+
+    Args:
+        recipe: its data, classes, input and seed.
+        truth: the column that the system learns (`Task.truth`).
+
+    Raises:
+        UserError: nothing to learn, fewer than two classes, no training rows, unreadable images.
+    """
+    manifest = read_manifest(recipe.data, recipe.classes)
+    if truth == "target":
+        manifest = manifest.without_classes()
+    if manifest.targets() is None and (not manifest.classes or truth == "target"):
+        columns = "no column target" if truth == "target" else "none of the columns label, p_<class> and target"
+        raise UserError(f"{manifest.path} has nothing to learn: {columns}")
+    if len(manifest.classes) == 1:
+        raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
+    splits = load_splits(manifest, recipe.input, recipe.seed)
+    train = labelled(splits.train, "training", manifest.path, truth)
+    valid = labelled(splits.valid, "validation", manifest.path, truth)
+    test = labelled(splits.test, "test", manifest.path, truth)
+    if train is None:
+        raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
+    return RunData(train, valid, test, manifest.classes, splits)
 
 
 def load_splits(
@@ -86,12 +155,7 @@ def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
     columns: dict[str, np.ndarray] = {}
     distribution = manifest.distributions() if manifest.classes else None
     if manifest.classes:
-        label = manifest.labels()
-        if distribution is not None:
-            # A row with a distribution and no label has its most probable class as label.
-            known = np.isfinite(distribution).all(1)
-            label = np.where((label < 0) & known, np.nan_to_num(distribution).argmax(1), label)
-        columns["label"] = label
+        columns["label"] = manifest.decided_labels()
     optional = {
         "distribution": distribution,
         "votes": manifest.votes() if manifest.classes else None,

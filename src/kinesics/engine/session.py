@@ -16,18 +16,17 @@ import torch
 import yaml
 
 from kinesics.data.decode import RESIZING
-from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
 from kinesics.engine import distributed
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
 from kinesics.engine.device import choose_device
 from kinesics.engine.fit import FitResult, fit, predict_all, step_seed
-from kinesics.engine.loading import Splits, labelled, load_splits
+from kinesics.engine.loading import RunData, load_data
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.resume import History
 from kinesics.engine.run import Run, choose_folder, environment, write_config
-from kinesics.engine.task import DataSpec, Task
+from kinesics.engine.task import Task
 from kinesics.engine.transfer import start_from
 from kinesics.errors import UserError
 
@@ -59,52 +58,27 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         )
     if resume:
         check_settings(run, recipe)
-    manifest = read_manifest(recipe.data, recipe.classes)
-    if task_class.truth == "target":
-        manifest = manifest.without_classes()
-    if manifest.targets() is None and (not manifest.classes or task_class.truth == "target"):
-        columns = (
-            "no column target" if task_class.truth == "target" else "none of the columns label, p_<class> and target"
-        )
-        raise UserError(f"{manifest.path} has nothing to learn: {columns}")
-    if len(manifest.classes) == 1:
-        raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
-    splits = load_splits(manifest, recipe.input, recipe.seed)
-    train = labelled(splits.train, "training", manifest.path, task_class.truth)
-    valid = labelled(splits.valid, "validation", manifest.path, task_class.truth)
-    test = labelled(splits.test, "test", manifest.path, task_class.truth)
-    if train is None:
-        raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
-    sizes = {"train": len(train), "valid": len(valid) if valid else 0, "test": len(test) if test else 0}
+    data = load_data(recipe, task_class.truth)
     if existing:
-        check_data(run, {"fingerprint": splits.fingerprint, **sizes})
+        check_data(run, data)
 
-    spec = DataSpec(
-        classes=manifest.classes,
-        size=recipe.input.size,
-        channels=recipe.input.channels,
-        mean=recipe.input.mean,
-        std=recipe.input.std,
-        n_train=len(train),
-        crop=recipe.input.crop,
-    )
     torch.manual_seed(step_seed(recipe.seed, 0))
-    task = task_class.build(recipe.task, spec, recipe.input.augment)
+    task = task_class.build(recipe.task, data.spec(recipe.input, len(data.train)), recipe.input.augment)
     if recipe.weights and not (resume and list_checkpoints(run.checkpoints)):
         start_from(task, recipe.weights)
     distributed.barrier()
     if distributed.is_main():
         run.remove_halves()
         write_config(run, recipe)
-        run.write_json("run.json", describe(recipe, splits, train.classes, sizes, "running"))
+        run.write_json("run.json", describe(recipe, data, "running"))
 
     def on_epoch(history: History) -> None:
         run.write_table("metrics.csv", history)
 
     result = fit(
         task,
-        train,
-        valid,
+        data.train,
+        data.valid,
         recipe.fit,
         seed=recipe.seed,
         folder=run.checkpoints,
@@ -112,16 +86,16 @@ def train_run(task_class: type[Task], recipe: Recipe, resume: bool = False, show
         name=recipe.system if shown else "",
         on_epoch=on_epoch,
     )
-    judged, answers = finish(run, task, recipe, result, train, valid, test)
+    judged, answers = finish(run, task, recipe, result, data)
     if distributed.is_main():
         on_epoch(result.history)  # once more, for a run that was killed after its last checkpoint
-        content = describe(recipe, splits, train.classes, sizes, "finished")
+        content = describe(recipe, data, "finished")
         content |= judged
         content["notes"] = task.notes
         content["seconds"] = round(time.time() - began, 1)
         content["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         run.write_json("run.json", content)
-        for split, samples in (("test", test), ("valid", valid)):
+        for split, samples in (("test", data.test), ("valid", data.valid)):
             if samples is not None:
                 write_report(run, task, content, result.history, split, samples, answers[split])
                 break
@@ -135,9 +109,7 @@ def finish(
     task: Task,
     recipe: Recipe,
     result: FitResult,
-    train: Samples,
-    valid: Samples | None,
-    test: Samples | None,
+    data: RunData,
 ) -> tuple[dict[str, Any], dict[str, list[Prediction]]]:
     """Calibrate and judge the selected and the last weights, write models, predictions and samples.
 
@@ -145,6 +117,7 @@ def finish(
         What run.json says of both, and the kept weights' uncalibrated answers by split.
     """
     size = 2 * recipe.fit.batch_size
+    train, valid, test = data.train, data.valid, data.test
     judged: dict[str, Any] = {"selected_epoch": result.selected_epoch + 1, "compute_share": result.compute_share}
     order = ("selected", "last") if recipe.fit.keep == "last" else ("last", "selected")
     for which in order:  # the kept weights come second and stay in the task
@@ -285,8 +258,9 @@ def _differences(before: object, now: object, name: str = "") -> list[str]:
     return [] if before == now else [name]
 
 
-def check_data(run: Run, now: dict[str, Any]) -> None:
+def check_data(run: Run, data: RunData) -> None:
     """Refuse to resume on another manifest, or with other images left out, than the run was started with."""
+    now = {"fingerprint": data.splits.fingerprint, **data.sizes}
     before = run.read_json("run.json").get("data", {})
     if changed := [name for name, value in now.items() if before.get(name, value) != value]:
         raise UserError(
@@ -295,22 +269,20 @@ def check_data(run: Run, now: dict[str, Any]) -> None:
         )
 
 
-def describe(
-    recipe: Recipe, splits: Splits, classes: Sequence[str], sizes: dict[str, int], status: str
-) -> dict[str, Any]:
+def describe(recipe: Recipe, data: RunData, status: str) -> dict[str, Any]:
     """What run.json says of a run at its start."""
     return {
         "status": status,
         "system": recipe.system,
         "preset": recipe.preset,
         "seed": recipe.seed,
-        "classes": list(classes),
+        "classes": list(data.classes),
         "data": {
             "manifest": str(recipe.data),
-            "fingerprint": splits.fingerprint,
-            **sizes,
-            "valid_from": splits.valid_from,
-            "left_out": [dataclasses.asdict(bad) for bad in splits.bad],
+            "fingerprint": data.splits.fingerprint,
+            **data.sizes,
+            "valid_from": data.splits.valid_from,
+            "left_out": [dataclasses.asdict(bad) for bad in data.splits.bad],
         },
         "preprocessing": {
             **{key: value for key, value in dataclasses.asdict(recipe.input).items() if key != "augment"},

@@ -58,8 +58,8 @@ class FederationConfig:
     proximal: float = 0.0
     """FedProx's mu (Li et al. 2020): pull of mu / 2 ||theta - theta_mixed||^2 towards the weights after the mixing."""
     weighting: str = "uniform"
-    """What a silo counts in the server's average and in the final one: "uniform", or "size" for its share of the
-    samples. Peers mix by the overlay's matrix either way."""
+    """What a silo counts in the mixing and in the final average: "uniform", or "size" for its share of the samples
+    (peers then agree on the mean weighted by size)."""
     batch_norm: str = "mixed"
     """Running statistics of normalisation layers: "mixed" like weights, or "local" (the released code; Andreux et al.
     2020)."""

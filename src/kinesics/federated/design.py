@@ -129,13 +129,15 @@ def design(
         settings: kept for the record.
 
     Raises:
-        UserError: `max_degree` or `search_steps` make no sense.
+        UserError: `max_degree`, `search_steps` or `seed` make no sense.
     """
     n = len(network)
     if max_degree is not None and max_degree < 1:
         raise UserError(f"--max-degree must be 1 or more, got {max_degree}")
     if search_steps < 0:
         raise UserError(f"--search-steps must be 0 (600 a silo) or more, got {search_steps}")
+    if seed < 0:
+        raise UserError(f"--seed must be 0 or more, got {seed}")
     names = network.silos.names
     hub, other_hub = central_silo(network), fastest_hub(network)
     best, exact = best_ring_order(network, seed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kinesics.errors import UserError
 from kinesics.federated.stack import Stack
 
 INDEX_BITS = 32
@@ -45,20 +46,24 @@ class Exchange:
     theta_i <- theta_i + step sum_j A_ij (public_j - public_i).
 
     With a matrix whose columns sum to 1 but whose rows don't, the exchange is push-sum (Kempe et al. 2003; Assran et
-    al. 2019): numerators theta_i w_i and weights w_i are mixed alike, and theta_i is their ratio.
+    al. 2019): numerators theta_i w_i and weights w_i are mixed alike, and theta_i is their ratio. What all tend to is
+    the mean that counts silo i by the w_i that it began with.
 
     Args:
         stack: the weights.
         compression: of the messages.
         statistics: whether running statistics of normalisation layers are exchanged too.
+        counts: (n,) what each silo counts in the mean, above 0; all the same if not given.
     """
 
-    def __init__(self, stack: Stack, compression: Compression, statistics: bool = True) -> None:
+    def __init__(
+        self, stack: Stack, compression: Compression, statistics: bool = True, counts: Tensor | None = None
+    ) -> None:
         self.stack, self.compression = stack, compression
         self.columns = stack.width if statistics else stack.n_weights
         n = len(stack.matrix)
-        self.push_weight = torch.ones(n, dtype=torch.float64)
-        """(n,) w; all ones unless a matrix was not row-stochastic."""
+        self.push_weight = torch.ones(n, dtype=torch.float64) if counts is None else counts / counts.mean()
+        """(n,) w float64; without `counts` all ones unless a matrix was not row-stochastic."""
         self.public = stack.matrix[:, : self.columns].clone() if compression.kind == "topk" else torch.zeros(0)
         """(n, columns) public copies for top-k: at the start the weights that all silos begin with."""
 
@@ -89,23 +94,33 @@ class Exchange:
 
         Args:
             matrix: A (n, n) float64, at least 0; A_ij is what i makes of j's weights. Silos that are away have
-                A_ii = 1 and nothing else in row and column. Rows sum to 1, or (push-sum) columns do.
+                A_ii = 1 and nothing else in row and column. Rows sum to 1, or (push-sum; with `counts` always)
+                columns do.
 
         Raises:
-            ValueError: neither rows nor columns sum to 1; push-sum with top-k.
+            ValueError: neither rows nor columns sum to 1.
+            UserError: top-k with a matrix that changes the weights w.
         """
         rows = torch.allclose(matrix.sum(1), torch.ones(len(matrix), dtype=matrix.dtype), atol=1e-9)
         if not rows and not torch.allclose(matrix.sum(0), torch.ones(len(matrix), dtype=matrix.dtype), atol=1e-9):
             raise ValueError("a mixing matrix needs rows or columns that sum to 1")
-        pushing = not rows or bool((self.push_weight != 1).any())
-        if pushing and self.compression.kind == "topk":
-            raise ValueError("top-k messages need a matrix with rows that sum to 1")
-        if pushing:
-            self._push(matrix)
-        elif self.compression.kind == "topk":
+        before, after = self.push_weight, self.push_weight
+        if not rows or bool((before != 1).any()):
+            # theta_i = (sum_j A_ij w_j theta_j) / (sum_j A_ij w_j): a row-stochastic product of its own.
+            after = matrix @ before
+            matrix = matrix * before / after.unsqueeze(1)
+        if self.compression.kind == "topk":
+            if not torch.allclose(before, after, rtol=1e-6):
+                raise UserError(
+                    "--federation.compression topk can't leave silos out on a one-way overlay: its public copies know "
+                    "no ratios",
+                    hint="give a two-way --network.overlay (two-way-ring, mst, complete), or neither "
+                    "--federation.away nor --federation.participation",
+                )
             self._gossip(matrix)
         else:
             self._average(matrix)
+            self.push_weight = after
 
     def _average(self, matrix: Tensor) -> None:
         if self.compression.kind == "none":
@@ -115,13 +130,6 @@ class Exchange:
         sent = self.stack.matrix[:, : self.columns].half().float()
         received = (matrix - torch.diag(matrix.diagonal())).to(sent) @ sent
         self.stack.matrix[:, : self.columns].mul_(own).add_(received)
-
-    def _push(self, matrix: Tensor) -> None:
-        before = self.push_weight
-        after = matrix @ before
-        # theta_i = (sum_j A_ij w_j theta_j) / (sum_j A_ij w_j): a row-stochastic product of its own.
-        self._average(matrix * before / after.unsqueeze(1))
-        self.push_weight = after
 
     def _gossip(self, matrix: Tensor) -> None:
         values = self.stack.matrix[:, : self.columns]

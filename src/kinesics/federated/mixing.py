@@ -146,6 +146,33 @@ def sinkhorn(adjacency: Bool, self_weight: float = 1.0, steps: int = 5000) -> Fl
     return None
 
 
+def by_size(matrix: Float, sizes: Float, steps: int = 5000) -> Float:
+    """Weights with which silos agree on the mean that counts each by its size, for push-sum that starts from the sizes.
+
+    Rows and columns of the overlay's matrix are scaled in turn until both sum to the sizes: F, what flows from j to i.
+    Push-sum with F[i, j] / sizes[j] then leaves the sizes as they are, so silo i takes over F[i, j] / sizes[i] of j's
+    weights, on two-way overlays reversibly. Equal sizes leave a doubly stochastic matrix as it was; a complete overlay
+    agrees in one round. Were the scaling cut short, only the rate would suffer: push-sum keeps sum_i sizes_i theta_i.
+
+    Args:
+        matrix: (N, N) mixing matrix of a strongly connected overlay, diagonal above 0.
+        sizes: (N,) above 0.
+        steps: the most sweeps.
+
+    Returns:
+        (N, N) column-stochastic.
+    """
+    wanted = sizes / sizes.sum()
+    flow = matrix * np.sqrt(wanted[:, None] * wanted)
+    for _ in range(steps):
+        flow = flow * (wanted / flow.sum(axis=1))[:, None]
+        columns = flow.sum(axis=0)
+        flow = flow * (wanted / columns)
+        if np.abs(columns / wanted - 1).max() < 1e-12:
+            break
+    return np.asarray(flow / flow.sum(axis=0))
+
+
 def push_sum_matrix(adjacency: Bool) -> Float:
     """(N, N) column-stochastic: each silo gives equal shares to itself and to those it sends to.
 
@@ -156,19 +183,20 @@ def push_sum_matrix(adjacency: Bool) -> Float:
     return np.asarray((giving / giving.sum(axis=1, keepdims=True)).T)
 
 
-def push_sum(matrix: Float, values: Float, rounds: int) -> Float:
+def push_sum(matrix: Float, values: Float, rounds: int, start: Float | None = None) -> Float:
     """What silos read after some rounds of push-sum: the ratio of the values to the weights they were passed.
 
     Args:
         matrix: (N, N) column-stochastic.
         values: (N, ...) what each silo starts with.
         rounds: how many.
+        start: (N,) weights to start from; ones if not given.
 
     Returns:
-        (N, ...), each row tending to the mean of the rows of `values`.
+        (N, ...), each row tending to the mean of the rows of `values`, weighted by `start`.
     """
-    weight = np.ones(len(matrix))
-    flat = values.reshape(len(matrix), -1)
+    weight = np.ones(len(matrix)) if start is None else start
+    flat = values.reshape(len(matrix), -1) * weight[:, None]
     for _ in range(rounds):
         flat, weight = matrix @ flat, matrix @ weight
     return np.asarray((flat / weight[:, None]).reshape(values.shape))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinesics.federated.graphs import require_networkx
-from kinesics.federated.rings import best_ring, ring_length
+from kinesics.federated.rings import best_ring
 from kinesics.federated.topology import Bool, Connectivity
 
 
@@ -158,8 +158,9 @@ def delta_mbst(network: Connectivity) -> tuple[Bool, int]:
 def christofides_order(network: Connectivity) -> list[int]:
     """The text's ring: a tour at most 1.5 times as long as the shortest (N. Christofides, 1976).
 
-    Minimum spanning tree, least perfect matching of its silos of odd degree, Eulerian circuit, short cuts. The circuit
-    depends on where it starts; the fastest of the N rings is taken.
+    Minimum spanning tree, least perfect matching of its silos of odd degree, Eulerian circuit, short cuts. Circuits
+    differ, and so do their short cuts: as in the released code, this one starts at the first silo, and links are handed
+    to `networkx.eulerian_circuit` in the order of the silos, the tree's before the matching's.
     """
     networkx = require_networkx()
     n = len(network)
@@ -169,12 +170,13 @@ def christofides_order(network: Connectivity) -> list[int]:
     graph = networkx.Graph()
     graph.add_weighted_edges_from((i, j, float(cost[i, j])) for i in range(n) for j in range(i + 1, n))
     tree = networkx.minimum_spanning_tree(graph)
-    odd = [silo for silo, degree in tree.degree if degree % 2]
-    joined = networkx.MultiGraph(tree.edges)
-    joined.add_edges_from(networkx.min_weight_matching(graph.subgraph(odd)))
-    circuits = [networkx.eulerian_circuit(joined, source=start) for start in range(n)]
-    orders = [list(dict.fromkeys(int(silo) for silo, _ in circuit)) for circuit in circuits]
-    return min(orders, key=lambda order: ring_length(cost, order))
+    odd = [silo for silo in range(n) if tree.degree[silo] % 2]
+    joined = networkx.MultiGraph()
+    joined.add_nodes_from(range(n))  # their order decides, too
+    for links in (tree.edges, networkx.min_weight_matching(graph.subgraph(odd))):
+        joined.add_edges_from(sorted((min(link), max(link)) for link in links))
+    circuit = networkx.eulerian_circuit(joined, source=0)
+    return list(dict.fromkeys(int(silo) for silo, _ in circuit))
 
 
 def best_ring_order(network: Connectivity, seed: int = 0) -> tuple[list[int], bool]:

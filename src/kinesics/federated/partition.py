@@ -12,7 +12,7 @@ SMALLEST = 2
 
 
 def split_by_column(samples: Samples, column: str = "silo") -> dict[str, np.ndarray]:
-    """Positions of each silo's samples, silos in order of name.
+    """Positions of each silo's samples, silos in order of name, whole numbers first and by value.
 
     Args:
         samples: `column` is among its text columns.
@@ -35,7 +35,9 @@ def split_by_column(samples: Samples, column: str = "silo") -> dict[str, np.ndar
     if blank.any():
         raise UserError(f"{int(blank.sum())} training rows have no {column}; the first is {samples.names[blank][0]}")
     names = values.astype(str)
-    return _checked({str(name): np.flatnonzero(names == name) for name in np.unique(names)}, column)
+    found = np.unique(names).tolist()
+    ordered = sorted(filter(str.isdecimal, found), key=int) + [name for name in found if not name.isdecimal()]
+    return _checked({name: np.flatnonzero(names == name) for name in ordered}, column)
 
 
 def split_dirichlet(samples: Samples, n_silos: int, alpha: float, seed: int) -> dict[str, np.ndarray]:
@@ -89,10 +91,15 @@ def _kinds(samples: Samples) -> np.ndarray:
     return np.searchsorted(np.quantile(target, np.linspace(0.1, 0.9, 9)), target)
 
 
+_HELD_OUT = "rows held out of train for validation, groups whole, don't count; --input.valid_fraction 0 holds none out"
+
+
 def _checked(silos: dict[str, np.ndarray], column: str) -> dict[str, np.ndarray]:
     if len(silos) < 2:
-        raise UserError(f"column {column!r} names one silo only ({next(iter(silos), 'none')}); 2 or more are needed")
+        raise UserError(
+            f"column {column!r} names one silo only ({next(iter(silos), 'none')}); 2 or more are needed", hint=_HELD_OUT
+        )
     small = [name for name, rows in silos.items() if len(rows) < SMALLEST]
     if small:
-        raise UserError(f"silos with fewer than {SMALLEST} training samples: {', '.join(small[:5])}")
+        raise UserError(f"silos with fewer than {SMALLEST} training samples: {', '.join(small[:5])}", hint=_HELD_OUT)
     return silos

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
-from kinesics.engine.checkpoint import list_checkpoints
+from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints
 from kinesics.engine.fit import predict_all, step_seed
-from kinesics.engine.loading import labelled, load_splits
+from kinesics.engine.loading import load_data
 from kinesics.engine.run import Run, choose_folder, write_config
 from kinesics.engine.session import check_data, check_settings, describe, prediction_rows, sample_rows
-from kinesics.engine.task import DataSpec, Task
+from kinesics.engine.task import Task
 from kinesics.engine.transfer import start_from
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe
@@ -60,28 +59,17 @@ def federate_run(
         )
     if resume:
         check_settings(run, recipe)
-    manifest = read_manifest(recipe.data, recipe.classes)
-    splits = load_splits(manifest, recipe.input, recipe.seed)
-    train = labelled(splits.train, "training", manifest.path)
-    valid = labelled(splits.valid, "validation", manifest.path)
-    test = labelled(splits.test, "test", manifest.path)
-    if train is None:
-        raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
-    judged = test if test is not None else valid
-    split = "valid" if judged is valid else "test"
+        latest_checkpoint(run.checkpoints)  # where all are damaged, the run stays as it is
+    data = load_data(recipe, task_class.truth)
+    split, judged = ("valid", data.valid) if data.test is None else ("test", data.test)
     if judged is None:
-        raise UserError(f"{manifest.path} has neither test nor validation rows to judge by")
-    data, network = _silos(recipe, train, make_network)
-    sizes = {"train": len(train), "valid": len(valid) if valid else 0, "test": len(test) if test else 0}
+        raise UserError(f"{recipe.data} has neither test nor validation rows to judge by")
     if existing:
-        check_data(run, {"fingerprint": splits.fingerprint, **sizes})
+        check_data(run, data)
+    silos, network = _silos(recipe, data.train, make_network)
 
     def make_task(n_train: int) -> Task:
-        spec = DataSpec(
-            classes=manifest.classes, size=recipe.input.size, channels=recipe.input.channels, mean=recipe.input.mean,
-            std=recipe.input.std, n_train=n_train,
-        )  # fmt: skip
-        return task_class.build(recipe.task, spec, recipe.input.augment)
+        return task_class.build(recipe.task, data.spec(recipe.input, n_train), recipe.input.augment)
 
     torch.manual_seed(step_seed(recipe.seed, 0))
     common = make_task(0)
@@ -100,19 +88,21 @@ def federate_run(
     def judge(state: Mapping[str, Tensor]) -> dict[str, float]:
         common.load_shared_state(dict(state))
         common.calibration = {}
-        return common.metrics(predict_all(common, judged, 2 * recipe.fit.batch_size), judged)
+        scores = common.metrics(predict_all(common, judged, 2 * recipe.fit.batch_size), judged)
+        return {f"{split}/{name}": value for name, value in scores.items()}
 
     run.remove_halves()
     write_config(run, recipe)
-    content = describe(recipe, splits, train.classes, sizes, "running")
-    content["silos"] = {name: len(samples) for name, samples in data.items()}
+    content = describe(recipe, data, "running")
+    content["judged"] = split
+    content["silos"] = {name: len(samples) for name, samples in silos.items()}
     run.write_json("run.json", content)
     result = simulate(
-        started, data, network, recipe.federation, recipe.fit, seed=recipe.seed, judge=judge, folder=run.checkpoints,
-        resume=resume, name=f"{recipe.system}, {len(data)} silos" if shown else "", split=split,
+        started, silos, network, recipe.federation, recipe.fit, seed=recipe.seed, judge=judge, folder=run.checkpoints,
+        resume=resume, name=f"{recipe.system}, {len(silos)} silos" if shown else "",
         on_record=lambda history: run.write_table("metrics.csv", history),
     )  # fmt: skip
-    _finish(run, recipe, result, common, valid, judged, split, content, began)
+    _finish(run, recipe, result, common, data.valid, judged, content, began)
     log.info("%s", run.folder)
     return run
 
@@ -138,7 +128,6 @@ def _finish(
     common: Task,
     valid: Samples | None,
     judged: Samples,
-    split: str,
     content: dict[str, Any],
     began: float,
 ) -> None:
@@ -163,6 +152,7 @@ def _finish(
     if valid is not None:
         common.calibrate(predict_all(common, valid, size), valid)
     answers = predict_all(common, judged, size)
+    split = content["judged"]
     metric, better = common.selection_metric
     alone = [float(row[metric]) for row in rows]
     run.write_table("predictions.csv", prediction_rows(answers, judged, split))
@@ -177,5 +167,7 @@ def _finish(
         "seconds": round(time.time() - began, 1),
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }  # fmt: skip
+    if notes := {silo.name: silo.task.notes for silo in result.silos if silo.task.notes}:
+        content["notes"] = notes
     run.write_json("run.json", content)
     write_report(run, common, recipe, content, result.history, rows, split, judged, answers)

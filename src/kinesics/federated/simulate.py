@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from kinesics.errors import UserError
 from kinesics.federated.attendance import Attendance, among, server_average
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.mixing import by_size
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
 from kinesics.progress import track
@@ -77,7 +79,6 @@ def simulate(
     folder: Path | None = None,
     resume: bool = False,
     name: str = "federation",
-    split: str = "test",
     on_record: Callable[[History], None] | None = None,
 ) -> Federated:
     """Train the silos' tasks round by round.
@@ -92,11 +93,10 @@ def simulate(
         federation: rounds and the rest.
         config: optimiser, batch size, precision, threads; its epochs and averaging are not used.
         seed: of everything.
-        judge: scores of averaged shared weights.
+        judge: scores of averaged shared weights, by the names that they have in the history.
         folder: where checkpoints go; None keeps nothing on disk.
         resume: continue from the newest whole checkpoint in `folder`.
         name: shown with the progress; empty shows nothing.
-        split: that `judge` judges by; begins the names of its scores in the history.
         on_record: called after each judgement with the history so far.
 
     Raises:
@@ -113,17 +113,21 @@ def simulate(
     saved = latest_checkpoint(folder) if resume and folder else None
     silos = gather_silos(make_task, data, config, seed, folder, resume, saved is None)
     stack = Stack([silo.task for silo in silos])
+    sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
+    weights = sizes if federation.weighting == "size" else np.ones(len(silos))
+    matrix, counts = network.matrix, None
+    if federation.mode == "dfl" and federation.weighting == "size":
+        matrix, counts = torch.from_numpy(by_size(matrix.numpy(), sizes)), torch.from_numpy(sizes)
     exchange = Exchange(
         stack,
         Compression(federation.compression, federation.topk_share, federation.topk_step),
         federation.batch_norm == "mixed",
+        counts,
     )
     for silo in silos:
         silo.optimizers = silo.task.optimizers(config)
         if federation.proximal:
             silo.pull_towards_mixed(federation.proximal)
-    sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
-    weights = sizes if federation.weighting == "size" else np.ones(len(silos))
     attendance = Attendance(list(data), federation, seed)
     history: History = []
     begin, clocks = 0, {"compute_s": 0.0, "modelled_s": 0.0, "message_bits": 0.0}
@@ -142,7 +146,7 @@ def simulate(
     for k in track(rounds, name) if name else rounds:
         present = attendance.present(k)
         if federation.mode == "dfl":
-            exchange.mix(among(network.matrix, present))
+            exchange.mix(among(matrix, present))
         elif federation.mode == "sfl":
             exchange.mix(server_average(weights, before))
         before = present
@@ -160,7 +164,7 @@ def simulate(
         last = k + 1 == federation.rounds
         if last or (k + 1) % federation.evaluate_every == 0:
             history.append({"round": k + 1, **_losses(silos), **clocks, "consensus": stack.consensus_distance()})
-            history[-1].update({f"{split}/{key}": value for key, value in judge(outcome.average()).items()})
+            history[-1].update(judge(outcome.average()))
             if on_record is not None:
                 on_record(history)
         if folder is not None and (last or (k + 1) % federation.checkpoint_every == 0):
@@ -191,6 +195,8 @@ def _save(
         "clocks": clocks,
     }
     save_checkpoint(folder, done, content)
+    for prepared in folder.glob("silo-*"):
+        shutil.rmtree(prepared, ignore_errors=True)  # what preparing made is in the checkpoint now
 
 
 def _restore(saved: dict[str, Any], silos: Sequence[Silo], exchange: Exchange) -> tuple[int, History, dict[str, float]]:

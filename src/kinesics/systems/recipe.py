@@ -114,7 +114,13 @@ def _parse(
     try:
         # jsonargparse renamed it in 4.49 and drops the old name in 5
         instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-        found: Namespace = instantiate(parse())
+        parsed = parse()
+        for section in sorted({action.dest.split(".")[0] for action in parser._actions if "." in action.dest}):
+            if not isinstance(parsed.get(section), Namespace):
+                raise UserError(
+                    f"{section} must hold settings by name, as in --{section}.NAME; got {parsed[section]!r}"
+                )
+        found: Namespace = instantiate(parsed)
     except UserError:
         raise
     except (ArgumentError, TypeError, ValueError, AttributeError, RecursionError) as error:

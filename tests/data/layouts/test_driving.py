@@ -147,6 +147,29 @@ def test_fadnet_npz(form: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(manifest.files()[6])), images[2])
 
 
+def test_fadnet_npz_as_released(tmp_path: Path) -> None:
+    """data/driving_gazebo/gaia: a file a silo that names its pictures, and all of them once more in train.npz."""
+    data, silos = tmp_path / "data", tmp_path / "data" / "driving" / "gaia"
+    names = [f"driving/original/{k}.png" for k in range(9)]
+    for k, name in enumerate(names):
+        picture(data / name, k)
+    for part in ("train", "test"):
+        (silos / part).mkdir(parents=True)
+    for file, chosen in (("train/0", [0, 1]), ("train/1", [2, 3]), ("train/10", [4, 5]), ("train/2", [6]),
+                         ("train/train", range(7)), ("test/test", [7, 8])):  # fmt: skip
+        chosen = list(chosen)
+        np.savez(silos / f"{file}.npz", file_names=np.array(names)[chosen], ground_truths=np.array(chosen) / 10)
+    manifest = convert("fadnet-npz", silos, tmp_path / "out.csv")
+    assert manifest.column("silo").tolist() == ["test"] * 2 + ["0"] * 2 + ["1"] * 2 + ["10"] * 2 + ["2"]
+    assert manifest.column("split").tolist() == ["test"] * 2 + ["train"] * 7
+    assert [Image.open(path).getpixel((0, 0)) for path in manifest.files()] == [7, 8, 0, 1, 2, 3, 4, 5, 6]
+    assert targets(manifest) == [0.7, 0.8, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert not (tmp_path / "out_images").exists()
+    (data / names[3]).unlink()
+    with pytest.raises(UserError, match="1 of 2 pictures of file_names aren't there"):
+        convert("fadnet-npz", silos, tmp_path / "out.csv")
+
+
 def test_arrays_that_are_none(tmp_path: Path) -> None:
     file = tmp_path / "a.npz"
     for content, said in (
