@@ -160,3 +160,14 @@ def test_one_seed_has_no_error() -> None:
     script = tables_script()
     assert script.mean_and_error(pd.Series([0.5]), 2) == "0.50"
     assert script.mean_and_error(pd.Series([np.nan]), 2) == "–"
+
+
+def test_the_table_of_the_steering_page_is_the_benchmarks() -> None:
+    text = (REPOSITORY / "docs" / "steering.md").read_text(encoding="utf-8")
+    table = pd.read_csv(REPOSITORY / "benchmarks" / "steering_speed.csv")
+    measured = table.set_index(["system", "preset", "precision"])
+    for system, preset in dict.fromkeys(key[:2] for key in measured.index):
+        full, half = (measured.loc[(system, preset, precision)] for precision in ("fp32", "bf16"))
+        rates = [f"{row[name]:.0f}" for row in (full, half) for name in ("fps", "fps_network")]
+        cells = [f"`{system}`", f"`{preset}`", f"{full['size']:.0f}", f"{full['parameters']:,.0f}", *rates]
+        assert "| " + " | ".join([*cells, f"{full['ratio']:.2f}"]) + " |" in text, (system, preset)

@@ -43,6 +43,7 @@ def test_a_run_steers_by_the_angle_of_its_answer(
     words = ("--roads", 1, "--rate", 1, "--speed", 30, "--scene", "desert", "--weather", "fog", "--light", "dusk")
     answer = kinesics("drive", "runs/fake", *words, "--out", tmp_path)
     assert answer.code == 0 and "0 of 1 roads completed" in answer.out, answer.err
+    assert f"{len(seen)} pictures answered, " in answer.out
     trace = pd.read_csv(tmp_path / "road000.csv")
     assert set(seen) == {(160, 320, 3)} and len(seen) == len(trace) and (trace["steering"] == 0.05).all()
     assert len([path for path in tmp_path.iterdir() if path.stem == "road000"]) == 2  # trace and film

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         for scene in scenes:
             for weather in weathers:
                 check_setting(scene, weather)
-    policy = None if given.run == "expert" else _policy(given.run, given.last, given.device)
+    policy = None if given.run == "expert" else _Policy(given.run, given.last, given.device)
     rows: list[dict[str, Any]] = []
     for k in track(range(given.roads), "driving"):
         scene, light = scenes[k % len(scenes)], lights[k % len(lights)]
@@ -93,6 +94,8 @@ def main(argv: Sequence[str]) -> int:
     units = {"off_road": "off road", "mean_lateral": "mean offset (m)", "max_lateral": "largest (m)"}
     title = f"{sum(row['laps'] == given.laps for row in rows)} of {len(rows)} roads completed"
     print_table(title, [units.get(head, head) for head in heads], [[row[head] for head in heads] for row in rows])
+    if policy is not None:
+        print(f"{policy.pictures} pictures answered, {policy.pictures / policy.seconds:.0f} a second")
     print(f"table, traces and videos: {given.out}")
     return 0
 
@@ -101,24 +104,28 @@ def _film(film: VideoWriter, overlay: Overlay, moment: Moment) -> None:
     film.add(overlay(moment))
 
 
-def _policy(run: str, last: bool, device: str) -> Callable[[np.ndarray], float]:
-    """Picture -> steering angle of the run's answer.
+class _Policy:
+    """Picture -> steering angle of a run's answer; counts the pictures and the seconds.
 
     Raises:
         UserError: the run does not steer.
     """
-    from kinesics.errors import UserError
-    from kinesics.inference.predictor import load
 
-    predictor = load(run, last=last, device=device)
+    def __init__(self, run: str, last: bool, device: str) -> None:
+        from kinesics.inference.predictor import load
 
-    def steer(image: np.ndarray) -> float:
-        answer = predictor(image)[0]
+        self.run, self.predictor = run, load(run, last=last, device=device)
+        self.pictures, self.seconds = 0, 0.0
+
+    def __call__(self, image: np.ndarray) -> float:
+        from kinesics.errors import UserError
+
+        began = time.perf_counter()
+        answer = self.predictor(image)[0]
+        self.pictures, self.seconds = self.pictures + 1, self.seconds + time.perf_counter() - began
         if not hasattr(answer, "angle"):
             raise UserError(
-                f"{run} does not steer: it answers with {type(answer).__name__}, which has no angle",
+                f"{self.run} does not steer: it answers with {type(answer).__name__}, which has no angle",
                 hint="give the run of a driving system",
             )
         return float(answer.angle)
-
-    return steer

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("out", type=Path, help="run directory to write")
     parser.add_argument("--system", default="cross_entropy", help="system whose model it becomes")
     parser.add_argument("--preset", default="default", help="the system's preset that the weights belong to")
-    parser.add_argument("--backbone", help="compact, resnet18, resnet34, resnet50, mobilenet_v2 or vgg16")
+    parser.add_argument("--backbone", help="compact, resnet18, resnet34, resnet50, mobilenet_v2, vgg16 or inception_v3")
     parser.add_argument("--stem", help="first layers of a ResNet: auto, small, medium or imagenet")
     parser.add_argument("--classes", help="class names in label order, separated by commas")
     parser.add_argument("--size", type=int, help="side of the input in pixels")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from kinesics.data.decode import load_image, to_pixels
-from kinesics.engine.device import choose_device
+from kinesics.engine.device import choose_device, place
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
@@ -112,7 +112,7 @@ def load(run: str | os.PathLike[str], last: bool = False, device: str = "cpu") -
     """
     from kinesics.engine.transfer import shipped_models
 
-    place = choose_device(device, "--device")
+    where = choose_device(device, "--device")
     shipped = shipped_models()
     if str(run) in shipped and not Path(run).exists():
         description = shipped[str(run)]
@@ -121,7 +121,8 @@ def load(run: str | os.PathLike[str], last: bool = False, device: str = "cpu") -
         found = Run.find(run)
         stem = "model_last" if last and (found.folder / "model_last.json").is_file() else "model"
         task, system = load_model(found, _task_class, stem)
-    return Predictor(task.to(place), system)
+    place(task, where)
+    return Predictor(task, system)
 
 
 def _task_class(name: str) -> type[Task]:

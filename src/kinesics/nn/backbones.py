@@ -9,12 +9,13 @@ from torch import nn
 
 from kinesics.errors import UserError
 from kinesics.nn.compact import CompactNet
+from kinesics.nn.inception import SMALLEST, InceptionV3
 from kinesics.nn.mobilenet import MobileNetV2
 from kinesics.nn.resnet import Stem, resnet
 from kinesics.nn.vgg import VGG16
 
 STEMS = ("auto", "small", "medium", "imagenet")
-BACKBONES = ("compact", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16")
+BACKBONES = ("compact", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16", "inception_v3")
 
 
 def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem: str = "auto") -> Any:
@@ -27,11 +28,11 @@ def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem
         name: one of `BACKBONES`.
         num_classes: outputs of the classifier `fc`.
         in_channels: 1 or 3.
-        size: side of the input in pixels.
+        size: side of the input in pixels; at least 75 for inception_v3.
         stem: one of `STEMS`; of no effect on networks other than ResNets.
 
     Raises:
-        UserError: unknown name or stem; the message lists the closest ones.
+        UserError: unknown name or stem (the message lists the closest ones), or an input that is too small.
     """
     if name == "compact":
         return CompactNet(num_classes, in_channels)
@@ -39,6 +40,13 @@ def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem
         return MobileNetV2(num_classes, in_channels)
     if name == "vgg16":
         return VGG16(num_classes, in_channels)
+    if name == "inception_v3":
+        if size < SMALLEST:
+            raise UserError(
+                f"inception_v3 needs pictures of {SMALLEST} pixels a side or more; got {size}",
+                hint=f"--input.size {SMALLEST} or larger, or another --task.backbone",
+            )
+        return InceptionV3(num_classes, in_channels)
     if name in BACKBONES:
         if stem not in STEMS:
             raise UserError(f"--task.stem must be {' or '.join(STEMS)}; got {stem!r}")

@@ -64,7 +64,7 @@ SYSTEMS: dict[str, System] = {
             "cnn_regression",
             "kinesics.systems.cnn_regression",
             "CNNRegression",
-            "steering by MobileNet-V2, VGG-16 or a ResNet",
+            "steering by MobileNet-V2, VGG-16, Inception-V3 or a ResNet",
         ),
         System(
             "constant_steering",

@@ -161,7 +161,10 @@ class Painter:
             _lay(planes, colour, _edge(beside - (edge + reach), foot_side))
         paved = _edge(beside - edge, foot_side)
         for plane, tone in zip(planes, scene.road, strict=True):
-            plane += paved * (tone * (1.0 - 0.25 * self.weather.wet) * smooth - plane)
+            part = smooth * (tone * (1.0 - 0.25 * self.weather.wet))
+            part -= plane
+            part *= paved
+            plane += part
         white = self._snow(planes, grain, patch, beside, paved) if self.weather.snow else 0.0
         for mark in scene.marks:
             _lay(planes, mark.colour, self._mark(mark, s, beside, foot_side, foot_long) * (0.92 - 0.5 * white))
@@ -259,4 +262,6 @@ def _edge(distance: np.ndarray, foot: np.ndarray) -> np.ndarray:
 def _lay(planes: np.ndarray, colour: np.ndarray | tuple[float, ...], share: np.ndarray) -> None:
     """Lay a colour over the picture where `share` says so."""
     for plane, tone in zip(planes, colour, strict=True):
-        plane += share * (float(tone) - plane)
+        part = float(tone) - plane
+        part *= share
+        plane += part

@@ -17,6 +17,9 @@ from kinesics.data.synthetic.road_track import Road
 FARTHEST, NEAREST = 130.0, 1.2
 """Metres ahead between which plants are drawn."""
 
+_WARM = np.array([1.0, 0.85, 0.55])
+"""Colour of a lamp's glow."""
+
 MOST = 28
 """Plants drawn at a time, the largest in the picture."""
 
@@ -165,8 +168,19 @@ def draw_plants(planes: np.ndarray, plants: Plants, camera: Camera, state: State
     seen = np.flatnonzero((ahead > NEAREST) & (ahead < min(FARTHEST, 4.0 / air.fog)) & (np.abs(right) < reach))
     if len(seen) > MOST:
         seen = seen[np.argsort(-plants.height[seen] / ahead[seen])[:MOST]]
-    for k in seen[np.argsort(-ahead[seen], kind="stable")]:
-        _paste(planes, plants, int(k), camera, float(ahead[k]), float(right[k]), air, hidden)
+    seen = seen[np.argsort(-ahead[seen], kind="stable")]
+    # colours (3,): (colour gain + cover tint), and the glow of lamps
+    clear = np.exp(-air.fog * ahead[seen])[:, None]
+    lamp = air.headlights * 0.8 * headlight(ahead[seen], right[seen] / ahead[seen])[:, None]
+    gain = (air.ambient + lamp) * clear
+    snow = air.snow * 0.45
+    tint = air.haze * (1.0 - clear) + gain * (0.9 * snow)
+    shine = clear * (air.lamps * _WARM)
+    light = np.stack([gain * (1.0 - snow), tint, shine], axis=1).astype(np.float32)[..., None, None]
+    walled = bool(np.isfinite(hidden).any())
+    for k, part in zip(seen.tolist(), light, strict=True):
+        spot = float(ahead[k]), float(right[k])
+        _paste(planes, plants, k, camera, *spot, part, hidden if walled else None, air.lamps > 0)
 
 
 def _paste(
@@ -176,9 +190,11 @@ def _paste(
     camera: Camera,
     ahead: float,
     right: float,
-    air: Air,
-    hidden: np.ndarray,
+    light: np.ndarray,
+    hidden: np.ndarray | None,
+    lit: bool,
 ) -> None:
+    """Paste one plant; `light` (3, 3, 1, 1) is what its colour, its cover and its glow are multiplied by."""
     scale = camera.focal / ahead
     tall = float(plants.height[k]) * scale
     wide = tall * float(plants.aspect[k])
@@ -194,25 +210,23 @@ def _paste(
         level += 1
     picture = copies[level]
     n = picture.shape[1]
-    rows = np.clip((np.arange(first_row, last_row) + 0.5 - top) * (n / tall), 0, n - 1).astype(np.intp)
-    columns = np.clip((np.arange(first, last) + 0.5 - left) * (n / wide), 0, n - 1).astype(np.intp)
+    rows = ((np.arange(first_row, last_row) + (0.5 - top)) * (n / tall)).astype(np.intp)
+    columns = ((np.arange(first, last) + (0.5 - left)) * (n / wide)).astype(np.intp)
+    np.minimum(rows, n - 1, out=rows)  # what is cut off towards 0 is 0 at least
+    np.minimum(columns, n - 1, out=columns)
     if plants.hand < 0:
         columns = n - 1 - columns
-    part = picture[:, rows[:, None], columns[None, :]]
-    shown = (hidden[first:last] > ahead).astype(np.float32)
-    clear = float(np.exp(-air.fog * ahead))
-    lamp = air.headlights * 0.8 * float(headlight(np.array([ahead]), np.array([right / ahead]))[0])
-    cover = part[3] * shown
-    keep = 1.0 - cover
-    snow = air.snow * 0.45
-    for c, warm in enumerate((1.0, 0.85, 0.55)):
-        gain = (float(air.ambient[c]) + lamp) * clear
-        colour = part[c] * shown if shown.min() < 1.0 else part[c]
-        if snow:
-            colour = colour * (1 - snow) + cover * (0.9 * snow)
-        colour = colour * gain + cover * (float(air.haze[c]) * (1.0 - clear))
-        if air.lamps:
-            colour += part[4] * shown * (air.lamps * warm * clear)
-        target = planes[c, first_row:last_row, first:last]
-        target *= keep
-        target += colour
+    texel = rows[:, None] * n + columns
+    layers = picture.reshape(5, -1)
+    part = layers[:4].take(texel, axis=1)
+    if hidden is not None:
+        part *= hidden[first:last] > ahead
+    cover = part[3]
+    colour = part[:3] * light[0]
+    colour += cover * light[1]
+    if lit and plants.kind[k] == "lamp":
+        glow = layers[4].take(texel)
+        colour += (glow if hidden is None else glow * (hidden[first:last] > ahead)) * light[2]
+    target = planes[:, first_row:last_row, first:last]
+    target *= 1.0 - cover
+    target += colour

@@ -22,6 +22,9 @@ CLEARANCE = 34.0
 
 _CELL, _MARGIN = 1.0, 45.0
 
+_BLOCK = 3
+"""Cells a side of the blocks for whose middles the nearest sample is looked up; each cell's is found from there."""
+
 
 class Road:
     """One road, closed (a track) or open.
@@ -125,9 +128,12 @@ class Road:
 
     def locate(self, x: float, y: float) -> tuple[float, float]:
         """(s, offset) of the point of the centre line nearest to (x, y)."""
-        k = np.asarray([self._tree.query((x, y))[1]])
-        s, offset, _, _ = self._project(np.asarray([x], np.float64), np.asarray([y], np.float64), k)
-        return float(s[0]), float(offset[0])
+        k = int(self._tree.query((x, y))[1])
+        heading, bend = float(self.heading[k]), float(self.curvature[k])
+        dx, dy, cos, sin = x - float(self.x[k]), y - float(self.y[k]), math.cos(heading), math.sin(heading)
+        along, beside = dx * cos + dy * sin, dy * cos - dx * sin
+        foot = along / max(1.0 - bend * beside, 0.2)  # as in _project
+        return k * self.spacing + foot, beside - 0.5 * bend * along * foot
 
     def coordinates(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Road coordinates of many points at once, through a grid of 1 m cells that know their nearest sample.
@@ -169,9 +175,25 @@ class Road:
         nx = math.ceil((float(self.x.max()) + _MARGIN - x0) / _CELL)
         ny = math.ceil((float(self.y.max()) + _MARGIN - y0) / _CELL)
         self._box = (x0, y0, nx, ny)
-        middles = np.stack(np.meshgrid(np.arange(nx) + 0.5, np.arange(ny) + 0.5), axis=-1).reshape(-1, 2)
-        found = self._tree.query(middles * _CELL + (x0, y0))[1]
-        return np.asarray(found, dtype=np.intp)
+        wide, high = -(-nx // _BLOCK), -(-ny // _BLOCK)
+        blocks = np.stack(np.meshgrid(np.arange(wide) + 0.5, np.arange(high) + 0.5), axis=-1).reshape(-1, 2)
+        found = self._tree.query(blocks * (_BLOCK * _CELL) + (x0, y0))[1].reshape(high, wide)
+        k = found.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)[:ny, :nx].astype(np.intp)
+        x = np.asarray((np.arange(nx) + 0.5) * _CELL + x0, dtype=np.float32)[None]
+        y = np.asarray((np.arange(ny) + 0.5) * _CELL + y0, dtype=np.float32)[:, None]
+        for _ in range(2):  # twice to the foot of the perpendicular, as a block's sample may lie 2 m off
+            k = self._stepped(x, y, k)
+        return k.ravel()
+
+    def _stepped(self, x: np.ndarray, y: np.ndarray, k: np.ndarray) -> np.ndarray:
+        """The samples at the feet of the perpendiculars from (x, y), where those are nearer than the samples `k`."""
+        s = self._project(x, y, k)[0]
+        other = np.rint(s * np.float32(1.0 / self.spacing)).astype(np.intp)
+        n = len(self.x)
+        other = other % n if self.closed else np.clip(other, 0, n - 1)
+        px, py = self._columns[:2]
+        here, there = ((x - px.take(at)) ** 2 + (y - py.take(at)) ** 2 for at in (k, other))
+        return np.where(there < here, other, k)
 
 
 def _random_track(rng: np.random.Generator, seed: int, min_radius: float) -> Road | None:

@@ -15,7 +15,7 @@ class CNNRegressionConfig(RegressorConfig):
     """Settings of the plain image networks."""
 
     backbone: str = "mobilenet_v2"
-    """compact, resnet18, resnet34, resnet50, mobilenet_v2 or vgg16."""
+    """compact, resnet18, resnet34, resnet50, mobilenet_v2, vgg16 or inception_v3."""
     stem: str = "auto"
     """First layers of a ResNet: small, medium, imagenet, or auto; of no effect on others."""
 
@@ -28,5 +28,6 @@ class CNNRegressionConfig(RegressorConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"input.size": 96, "fit.batch_size": 32},
     "vgg16": {"task.backbone": "vgg16", "input.size": 96, "fit.batch_size": 32, "fit.lr": 3e-4},
+    "inception_v3": {"task.backbone": "inception_v3", "input.size": 96, "fit.batch_size": 32},
 }
-"""Flag -> value. VGG-16 has no normalisation and needs the lower rate."""
+"""Flag -> value. VGG-16 has no normalisation and needs the lower rate; Inception-V3 needs 75 pixels."""
