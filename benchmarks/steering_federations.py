@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+import kinesics
 from kinesics.data.synthetic.roads import write_roads
 from kinesics.federated.config import FederatedRecipe, NetworkConfig
 from kinesics.federated.network import make_network
@@ -146,8 +147,8 @@ def complete_round_s(out: Path) -> float:
     config, run = yaml.safe_load((out / "config.yaml").read_text()), json.loads((out / "run.json").read_text())
     network = NetworkConfig(**{**config["network"], "overlay": "complete"})
     recipe = FederatedRecipe(config["system"], config["data"], None, network=network)
-    last = pd.read_csv(out / "metrics.csv").iloc[-1]
-    bits = round(last["message_bits"] / last["round"] / len(run["silos"]))
+    state = kinesics.load(out).task.shared_state()
+    bits = 32 * sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point())
     return make_network(recipe, list(run["silos"]))[1].round_ms(bits, 0.0) / 1000
 
 

@@ -66,6 +66,7 @@ def run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_converted_npz_files_are_the_silos(run: Path) -> None:
     silos = pd.read_csv(run / "silos.csv")
     assert silos["silo"].tolist() == [0, 1]
+    assert "Answers and targets" in (run / "report.html").read_text(encoding="utf-8")
     assert silos["n_train"].tolist() in ([6, 6], [8, 4])  # one block of two is held out
 
 

@@ -70,11 +70,10 @@ def make_federated(
     return FederatedRecipe(**plain, federation=FederationConfig(**rounds), silos=PartitionConfig())
 
 
-def go(recipe: FederatedRecipe, resume: bool = False, drawn: bool = False) -> Run:
-    """Train; the report is drawn where asked, which takes longer than the training."""
+def go(recipe: FederatedRecipe, resume: bool = False) -> Run:
+    """Train; the report, which takes longer than the training, is drawn in the command line's tests."""
     with pytest.MonkeyPatch.context() as patch:
-        if not drawn:
-            patch.setattr(report, "write_report", lambda run, *_: (run.folder / "report.html").touch())
+        patch.setattr(report, "write_report", lambda run, *_: (run.folder / "report.html").touch())
         return federate_run(get_system(recipe.system).task_class, recipe, make_network, resume=resume, shown=False)
 
 
@@ -86,7 +85,7 @@ def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def run(system: str, preset: str = "default") -> Run:
         if (system, preset) not in made:
             recipe = make_federated(manifest, tmp_path_factory.mktemp("whole") / "run", system, preset)
-            made[system, preset] = go(recipe, drawn=preset == "default")
+            made[system, preset] = go(recipe)
         return made[system, preset]
 
     return run

@@ -60,3 +60,9 @@ def test_what_cannot_be():
         make_network(recipe(topology="gaia"), [f"s{i}" for i in range(12)])
     with pytest.raises(UserError, match="gaya"):
         make_network(recipe(topology="gaya"), None)
+
+
+def test_without_links_nothing_is_mixed_and_nothing_sent():
+    names, network = make_network(recipe(topology="gaia", overlay="none"), None)
+    assert np.array_equal(network.matrix.numpy(), np.eye(len(names)))
+    assert network.round_ms(10_091_936, 123.0) == 4.9

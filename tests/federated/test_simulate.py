@@ -210,3 +210,19 @@ def test_an_exchange_of_another_size_is_not_taken_over(make_line, roads, ring):
     exchange = Exchange(outcome.stack, Compression())
     with pytest.raises(ValueError, match="push_weight"):
         exchange.load({"push_weight": torch.ones(3), "public": torch.zeros(0)})
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "size"])
+def test_silos_without_links_are_what_each_gets_by_itself(make_line, roads, weighting):
+    alone = run(make_line, roads, torch.eye(4, dtype=torch.float64), rounds=4, weighting=weighting)
+    expected = by_hand(make_line, alone, roads, np.eye(4), 4, 1)
+    assert alone.stack.matrix.numpy() == pytest.approx(expected, abs=2e-5)
+    assert alone.history[-1]["message_bits"] == 0
+
+
+def test_messages_are_counted_over_every_link_and_both_ways_with_a_server(make_line, roads):
+    complete = torch.full((4, 4), 0.25, dtype=torch.float64)
+    assert run(make_line, roads, complete, rounds=2).history[-1]["message_bits"] == 2 * 12 * 65 * 32
+    assert run(make_line, roads, complete, rounds=2, mode="sfl").history[-1]["message_bits"] == 2 * 8 * 65 * 32
+    absent = run(make_line, roads, complete, rounds=2, away=["city2:0-2"])
+    assert absent.history[-1]["message_bits"] == 2 * 6 * 65 * 32

@@ -29,11 +29,11 @@ def main(argv: Sequence[str]) -> int:
         from kinesics.cli import federate_compare
 
         return federate_compare.main(words[1:])
-    from kinesics.federated.network import OVERLAYS, make_network
+    from kinesics.federated.network import ALONE, OVERLAYS, make_network
     from kinesics.systems import SYSTEMS, get_system
 
     if not words or words[0] in ("-h", "--help"):
-        print(HELP.format(systems=", ".join(SYSTEMS), overlays=", ".join(OVERLAYS)))
+        print(HELP.format(systems=", ".join(SYSTEMS), overlays=", ".join((*OVERLAYS, ALONE))))
         return 0 if words else 2
     from kinesics.cli.resuming import chosen_recipe
     from kinesics.federated.session import federate_run

@@ -119,7 +119,8 @@ class NetworkConfig:
     """Built-in table (gaia, nws), or a file (.gml, .graphml, .csv); see kinesics topology design."""
     overlay: str = "christofides-ring"
     """Overlay that peers mix over: christofides-ring (the text), best-ring, two-way-ring, mst, delta-mbst, complete,
-    least-cycle or soonest-consensus; kinesics topology design compares them."""
+    least-cycle or soonest-consensus; kinesics topology design compares them. none: no exchange at all; silos.csv then
+    says what each silo gets by itself, and the average of all means little."""
     access_bps: float = 1e10
     """Bit/s between a silo and the network."""
     core_bps: float = 1e9

@@ -49,6 +49,9 @@ OVERLAYS: dict[str, Callable[[Connectivity, int], Bool]] = {
 }
 """Overlays for peers by name, as `kinesics topology design` lists them: (network, seed) -> who sends to whom."""
 
+ALONE = "none"
+"""The overlay without links: every silo trains by itself."""
+
 PROBE_BITS, PROBE_MS = 1e7, 5.0
 """Message and local step that overlays are designed for where the recipe does not say how long a step takes."""
 
@@ -70,14 +73,17 @@ def make_network(recipe: FederatedRecipe, named: Sequence[str] | None) -> tuple[
         UserError: unknown overlay or table, or more silos in the data than in the topology.
     """
     settings, steps = recipe.network, recipe.federation.local_steps
-    if settings.overlay not in OVERLAYS:
-        raise UserError(f"--network.overlay must be one of {', '.join(OVERLAYS)}; got {settings.overlay!r}")
+    if settings.overlay not in (*OVERLAYS, ALONE):
+        raise UserError(f"--network.overlay must be one of {', '.join(OVERLAYS)} or {ALONE}; got {settings.overlay!r}")
     places, names = _placed(read_silos(settings.topology), settings.topology, named, recipe.silos.n)
 
     def connected(bits: float, step_ms: float) -> Connectivity:
         step = settings.compute_ms or step_ms
         return connect(places, bits, step, settings.access_bps, settings.core_bps, steps)
 
+    if recipe.federation.mode == "dfl" and settings.overlay == ALONE:
+        eye = torch.eye(len(places), dtype=torch.float64)
+        return names, Network(eye, lambda bits, step_ms: steps * (settings.compute_ms or step_ms))
     design = connected(PROBE_BITS, PROBE_MS)
     if recipe.federation.mode == "sfl":
         hub = central_silo(design)

@@ -144,10 +144,13 @@ def simulate(
     before = attendance.present(begin - 1) if begin else np.ones(len(silos), dtype=bool)
     rounds = range(begin, federation.rounds)
     for k in track(rounds, name) if name else rounds:
-        present = attendance.present(k)
+        present, messages = attendance.present(k), 0
         if federation.mode == "dfl":
-            exchange.mix(among(matrix, present))
+            mixing = among(matrix, present)
+            messages = int((mixing - mixing.diag().diag()).count_nonzero())
+            exchange.mix(mixing)
         elif federation.mode == "sfl":
+            messages = int(before.sum()) + len(silos)  # to the server and back
             exchange.mix(server_average(weights, before))
         before = present
         slowest = 0.0
@@ -160,7 +163,7 @@ def simulate(
         outcome.weights = counted(k)
         clocks["compute_s"] += slowest
         clocks["modelled_s"] += network.round_ms(exchange.message_bits, 1000 * slowest / federation.local_steps) / 1000
-        clocks["message_bits"] += exchange.message_bits * int(present.sum()) * (federation.mode != "cll")
+        clocks["message_bits"] += exchange.message_bits * messages
         last = k + 1 == federation.rounds
         if last or (k + 1) % federation.evaluate_every == 0:
             history.append({"round": k + 1, **_losses(silos), **clocks, "consensus": stack.consensus_distance()})
