@@ -108,7 +108,7 @@ def test_built_in_tables_come_close(file: str, experiment: str, shared: Path) ->
     }
     for name, value in own.items():
         # Gaia's three cities in the United States make another tree, and so another circuit to cut short
-        assert value == pytest.approx(known[name], rel=0.05 if name == "RING_christofides" else 0.03), name
+        assert value == pytest.approx(known[name], rel=0.03), name
 
 
 @pytest.mark.parametrize(

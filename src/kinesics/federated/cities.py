@@ -1,8 +1,9 @@
 """Where the silos of the built-in tables are: degrees of latitude (north) and longitude (east).
 
 Public positions of cities, rounded to 0.01 degrees (1 km). Two peculiarities of the published networks are kept, since
-their cycle times depend on them: Gaia names three American regions, not cities, and stands them at the middle of the
-state; the NWS network's San José is the one in Costa Rica, 1,800 km from Miami.
+their cycle times depend on them: Gaia names three American regions, not cities, and stands them about the middle of the
+state (here: where OpenStreetMap has the state's label); the NWS network's San José is the one in Costa Rica, 1,800 km
+from Miami.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 Cities = dict[str, tuple[float, float]]
 
 GAIA: Cities = {
-    "Virginia": (37.43, -78.66),
-    "California": (36.78, -119.42),
-    "Oregon": (43.80, -120.55),
+    "Virginia": (37.12, -78.49),
+    "California": (36.70, -118.76),
+    "Oregon": (43.98, -120.74),
     "Dublin": (53.35, -6.26),
     "Frankfurt": (50.11, 8.68),
     "Tokyo": (35.68, 139.65),
