@@ -176,8 +176,8 @@ def federated_ldlva(table: pd.DataFrame) -> str:
             )  # fmt: skip
     caption = (
         "LDLVA on FER+ with 30 % flipped labels, 10,000 images in eight silos of skewed classes (Dirichlet, alpha "
-        "0.5), 30 passes: accuracy in % and KL on clean test images (alone: the mean over silos), the least and the best of "
-        "the silos' own models, AUROC of finding flipped labels. Mean ± standard error over seeds. Made by "
+        "0.5), 30 passes: accuracy in % and KL on clean test images (alone: the mean over silos), the least and the "
+        "best of the silos' own models, AUROC of finding flipped labels. Mean ± standard error over seeds. Made by "
         "`benchmarks/federated_ldlva.py`."
     )
     heads = ["trained by", "accuracy", "KL", "least silo", "best silo", "AUROC of doubt", "AUROC of λ", "seeds"]
