@@ -1,6 +1,6 @@
 """LDLVA across eight silos of skewed classes: FER+ with 30 % flipped labels, against one place and each silo alone.
 
-    python benchmarks/federated_ldlva.py SHEETS WORK [--seeds 0 1 2] [--jobs 1]
+    python benchmarks/federated_ldlva.py SHEETS WORK [--seeds 0 1 2] [--methods dfl alone] [--jobs 1]
 
 The data are condition flip30 of ferplus_noise.py: 10,000 training images, dealt to eight silos by Dirichlet shares of
 every class (alpha 0.5). `dfl`: peers over the complete overlay, by size, 1,170 rounds of one batch of 32 in every silo,
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("sheets", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only-collect", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "federated_ldlva.csv")
@@ -124,11 +126,11 @@ def main() -> None:
     table = read_table(given.sheets)
     write_images(given.sheets, given.work, table["index"].tolist())
     manifests = {seed: write_condition(table, given.work, "flip30", seed, IMAGES) for seed in given.seeds}
-    cells = [(method, seed) for method in METHODS for seed in given.seeds]
     if not given.only_collect:
         with ThreadPoolExecutor(given.jobs) as pool:
-            for method, seed in cells:
+            for method, seed in itertools.product(given.methods, given.seeds):
                 pool.submit(run_cell, method, seed, manifests[seed], given.work)
+    cells = list(itertools.product(METHODS, given.seeds))
     rows = [row for method, seed in cells if (row := row_of(method, seed, manifests[seed], given.work))]
     if rows:
         rows += central_rows(given.seeds)
