@@ -10,7 +10,7 @@ over 39,087 pictures. Methods: cll (one place; as many steps as all silos togeth
 ring (the text's Christofides ring), best (the overlay that is soonest modelled to agree). A step is modelled as 4.9 ms
 as published; messages are the models' own bits; access 10 Gbit/s, core 1 Gbit/s. The best overlay is the complete one
 in all three; its mixing is the server's average to the last bit (`sessions`, seed 0), so it has other times and no
-other errors. It is trained for seed 0 only; elsewhere its rows repeat those of sfl on its own clock (`repeats`).
+other errors. Rows that say so under `repeats` were not trained: they repeat those of sfl on the overlay's own clock.
 
 Cells are data x system x method x seed, each a resumable run directory under WORK; finished cells are skipped. Results:
 steering_federations.csv, a row a cell: RMSE on the test split of the average of all silos, the mean over silos of their
