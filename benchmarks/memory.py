@@ -27,7 +27,7 @@ from kinesics.data.manifest import read
 from kinesics.data.synthetic.faces import draw_faces
 from kinesics.engine.average import Average
 from kinesics.engine.config import FitConfig
-from kinesics.engine.fit import _Finite, _step
+from kinesics.engine.fit import Finite, train_step
 from kinesics.engine.loading import to_samples
 from kinesics.engine.resume import Progress, save_progress
 from kinesics.engine.task import DataSpec
@@ -99,13 +99,13 @@ def main() -> None:
         stage("nearest neighbours, K = 8", began)
         config = FitConfig(device="cpu")
         optimizers, average = task.optimizers(config), Average(task, 0.995)
-        state, guard, scaler = Progress(), _Finite(train, 0), torch.amp.GradScaler(enabled=False)
+        state, guard, scaler = Progress(), Finite(train, 0), torch.amp.GradScaler(enabled=False)
         task.train()
         began = time.perf_counter()
         rng = np.random.default_rng(0)
         for _ in range(100):
             chosen = rng.choice(given.rows, 64, replace=False)
-            _step(task, train, chosen, config, optimizers, 1.0, torch.float32, scaler, guard, state, 0)
+            train_step(task, train, chosen, config, optimizers, 1.0, torch.float32, scaler, guard, state, 0)
             average.update(state.step)
             state.step += 1
             state.batch += 1

@@ -26,7 +26,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.average import Average
 from kinesics.engine.config import FitConfig
 from kinesics.engine.device import choose_precision
-from kinesics.engine.fit import _Finite, _step
+from kinesics.engine.fit import Finite, train_step
 from kinesics.engine.resume import Progress
 from kinesics.engine.task import DataSpec, Task
 from kinesics.systems import get_system
@@ -59,7 +59,7 @@ class Stepper:
         self.config = FitConfig(batch_size=batch, precision=precision, device="cpu")
         self.optimizers = self.task.optimizers(self.config)
         self.average = Average(self.task, 0.995)
-        self.samples, self.state, self.guard = samples, Progress(), _Finite(samples, 0)
+        self.samples, self.state, self.guard = samples, Progress(), Finite(samples, 0)
         self.precision = choose_precision(self.config, torch.device("cpu"))
         self.rng = np.random.default_rng(1)
         self.task.train()
@@ -71,7 +71,7 @@ class Stepper:
         scaler = torch.amp.GradScaler(enabled=False)
         for _ in range(steps):
             chosen = self.rng.choice(len(self.samples), self.config.batch_size, replace=False)
-            computing += _step(
+            computing += train_step(
                 self.task, self.samples, chosen, self.config, self.optimizers, 1.0, self.precision, scaler,
                 self.guard, self.state, 0,
             )  # fmt: skip
