@@ -48,7 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--seed", type=int, metavar="N", help="of that choice (0)")
     own = convert.add_argument_group("options of some layouts")
-    own.add_argument("--labels", metavar="WHICH", help="ferplus: majority (default) or fer2013, the original")
+    own.add_argument(
+        "--labels",
+        metavar="WHICH",
+        help="ferplus: majority (default), fer2013, the original, or published, as its paper has them",
+    )
     own.add_argument("--val-as", metavar="SPLIT", help="affectnet (test), sfew (valid): split of the set's val")
     own.add_argument("--images", metavar="KIND", help="rafdb: auto (default), aligned or original")
     own.add_argument("--split", metavar="SPLIT", help="ldlva-csv: the split of its rows (train)")

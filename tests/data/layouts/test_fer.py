@@ -95,6 +95,22 @@ def test_ferplus_with_the_original_labels(tmp_path: Path) -> None:
         convert("ferplus", tmp_path / "src", tmp_path / "out.csv", labels="votes")
 
 
+def test_ferplus_by_the_published_protocol(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="kinesics"):
+        manifest = convert("ferplus", _ferplus(tmp_path / "src"), tmp_path / "out.csv", labels="published")
+    # row 0 learns 4 and 3 votes: three quarters of the 9 that are not single; row 1 happiness alone; row 2 is a
+    # validation face with 5 of 9 votes for contempt; row 3 a test face on which two emotions are equal
+    assert manifest.column("fer2013_row").tolist() == ["0", "1", "2"]
+    assert manifest.column("label").tolist() == ["neutral", "happiness", "contempt"]
+    votes = manifest.votes()
+    assert votes is not None
+    places = [manifest.classes.index(name) for name in ("neutral", "anger", "disgust", "sadness")]
+    assert votes[0, places] / votes[0].sum() == pytest.approx([4 / 7, 3 / 7, 0, 0])
+    assert votes[1, manifest.classes.index("happiness")] == votes[1].sum() > 0
+    assert votes[2, manifest.classes.index("contempt")] == 5 == votes[2].sum()
+    assert "1 left out: faces without a clear majority" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [

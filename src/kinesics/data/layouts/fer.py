@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from kinesics.data.emotions import ORDERS, number_to_name
+from kinesics.data.layouts.ferplus_votes import leading_emotions, majority_of_half, without_single_votes
 from kinesics.data.layouts.rows import SPLIT_NAMES, Rows, choice, first_there
 from kinesics.data.tables import at_lines, csv_columns, csv_rows, whole_number
 from kinesics.errors import UserError
@@ -57,10 +58,13 @@ def ferplus(source: Path, out: Path, *, labels: str = "majority") -> Rows:
     Further columns: `fer2013_row`, `fer2013_label` and `ferplus_name`.
 
     Args:
-        labels: majority (the emotion with most votes; of equals the first in FER+'s order) or fer2013 (the
-            original label, which agrees with the majority for about two faces in three).
+        labels: majority (the emotion with most votes; of equals the first in FER+'s order), fer2013 (the original
+            label, which agrees with the majority for about two faces in three) or published (the protocol of the
+            FER+ paper: votes of a single rater are removed; training faces have the votes of their leading emotions
+            in `p_`, the others are those of which one emotion has more than half of the votes; see
+            `ferplus_votes`).
     """
-    choice("labels", labels, ("majority", "fer2013"))
+    choice("labels", labels, ("majority", "fer2013", "published"))
     table = first_there("ferplus", [source / "fer2013.csv"], FERPLUS_TREE)
     votes_table = first_there("ferplus", [source / "fer2013new.csv"], FERPLUS_TREE)
     lines, columns = csv_columns(votes_table, ("Usage", "Image name", *VOTED))
@@ -76,6 +80,12 @@ def ferplus(source: Path, out: Path, *, labels: str = "majority") -> Rows:
         "faces with most votes for not a face": int((named & no_face).sum()),
     }
     wanted = named & voted & ~unknown & ~no_face
+    shown = votes
+    if labels == "published":
+        training = np.array([usage.strip() == "Training" for usage in columns["Usage"]], dtype=bool)
+        majority, shown, usable = _published(votes, training)
+        left_out["faces without a clear majority, by the published rule"] = int((wanted & ~usable).sum())
+        wanted &= usable
     extra = ("fer2013_row", "fer2013_label", "ferplus_name")
     names = ("path", "label", "split", *VOTE_COLUMNS, *extra)
     rows = Rows({name: [] for name in names}, left_out, table, [])
@@ -91,8 +101,8 @@ def ferplus(source: Path, out: Path, *, labels: str = "majority") -> Rows:
                 hint="both files must list the same faces in the same order",
             )
         if wanted[face.row]:
-            values: dict[str, object] = dict(zip(VOTE_COLUMNS, votes[face.row].tolist(), strict=True))
-            values["label"] = EMOTIONS[majority[face.row]] if labels == "majority" else face.label
+            values: dict[str, object] = dict(zip(VOTE_COLUMNS, shown[face.row].tolist(), strict=True))
+            values["label"] = face.label if labels == "fer2013" else EMOTIONS[majority[face.row]]
             values["fer2013_label"] = face.label
             values["ferplus_name"] = columns["Image name"][face.row].strip()
             _append(rows, face, out, values)
@@ -102,6 +112,17 @@ def ferplus(source: Path, out: Path, *, labels: str = "majority") -> Rows:
             hint="both must be complete (35,887)",
         )
     return rows
+
+
+def _published(votes: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Class (N,), what the vote columns show (N, 10), and which faces are used (N,), by the published protocol."""
+    leading = leading_emotions(votes)
+    learned = training & np.isfinite(leading).all(1)
+    judged = majority_of_half(votes)
+    shown = without_single_votes(votes)
+    shown[learned] = np.column_stack([leading[learned], np.zeros((int(learned.sum()), 2))])
+    label = np.where(training, np.nan_to_num(leading).argmax(1), judged)
+    return label, shown.astype(np.int64), learned | (~training & (judged >= 0))
 
 
 @dataclass(frozen=True)
