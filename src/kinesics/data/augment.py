@@ -161,7 +161,7 @@ class Augment:
 
     def _lit(self, pixels: Tensor, local: dict[str, Tensor]) -> Tensor:
         """Contrast, brightness and normalisation of (B, C, H, W) pixels in [0, 255]."""
-        gain, offset = self._gain.to(images.device), self._offset.to(images.device)
+        gain, offset = self._gain.to(pixels.device), self._offset.to(pixels.device)
         values = _floats(pixels)
         if self.config.brightness or self.config.contrast:
             # (x + contrast (x - mean) + 255 brightness) gain + offset, as one gain and one offset per image
