@@ -66,6 +66,12 @@ SYSTEMS: dict[str, System] = {
             "Erasing Attention Consistency: attention of an erased face and of its mirror image must agree",
         ),
         System(
+            "rul",
+            "kinesics.systems.rul",
+            "RUL",
+            "Relative Uncertainty Learning: features mixed by their uncertainty must show both labels",
+        ),
+        System(
             "ldl_votes",
             "kinesics.systems.ldl_votes",
             "VoteLearning",

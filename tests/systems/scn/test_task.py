@@ -198,14 +198,14 @@ def test_wrong_labels_are_replaced_in_a_training(
     """40 bright and dark pictures, 4 labelled wrongly: those are the ones that end with another label."""
     samples = samples_of(40)
     truth = np.arange(40) % 2
-    images = samples.images // 4 + (truth * 150).astype(np.uint8)[:, None, None, None]
+    images = np.broadcast_to((50 + 150 * truth).astype(np.uint8)[:, None, None, None], samples.images.shape)
     wrong = [3, 10, 21, 32]
     label = truth.copy()
     label[wrong] = 1 - label[wrong]
     noisy = Samples(images, samples.rows, {"label": label}, samples.names, ("a", "b"))
     torch.manual_seed(0)
     task = SCN(SCNConfig(relabel_group="all"), spec_of(noisy))
-    config = FitConfig(epochs=12, batch_size=20, lr=0.002, ema=0.0, precision="fp32", threads=1)
+    config = FitConfig(epochs=12, batch_size=20, lr=0.01, ema=0.0, precision="fp32", threads=1)
     fit(task, noisy, None, config, seed=0, name="")
     assert torch.nonzero(task.sample_label >= 0).flatten().tolist() == wrong
     scores = task.sample_scores(noisy, predict_all(task, noisy, 40))
