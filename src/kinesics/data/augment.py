@@ -146,7 +146,22 @@ class Augment:
         pixels = self._resampled(images, local) if self._resamples else self._moved(images, local)
         if self.config.erase:
             pixels = self._erased(pixels, draws, generator)
-        gain, offset = self._gain.to(images.device), self._offset.to(images.device)
+        moved = Moved(local["flip"] < self.config.flip, self.config.shift * local["shift_x"])
+        return self._lit(pixels, local), moved
+
+    def erased_twice(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two views that differ in what is erased and in nothing else, each as `__call__` returns it."""
+        _check_images(images, self._channels)
+        table = _draw(images.shape[0], generator)
+        local = _named(table.to(images.device))
+        pixels = self._resampled(images, local) if self._resamples else self._moved(images, local)
+        first = self._lit(self._erased(pixels, _named(table), generator), local)
+        again = _named(_draw(images.shape[0], generator))
+        return first, self._lit(self._erased(pixels, again, generator), local)
+
+    def _lit(self, pixels: Tensor, local: dict[str, Tensor]) -> Tensor:
+        """Contrast, brightness and normalisation of (B, C, H, W) pixels in [0, 255]."""
+        gain, offset = self._gain.to(pixels.device), self._offset.to(pixels.device)
         values = _floats(pixels)
         if self.config.brightness or self.config.contrast:
             # (x + contrast (x - mean) + 255 brightness) gain + offset, as one gain and one offset per image
@@ -154,8 +169,7 @@ class Augment:
             brightness = _column(255.0 * self.config.brightness * local["brightness"])
             offset = offset + (brightness - contrast * values.mean((1, 2, 3), keepdim=True)) * gain
             gain = (1.0 + contrast) * gain
-        moved = Moved(local["flip"] < self.config.flip, self.config.shift * local["shift_x"])
-        return values.mul_(gain).add_(offset), moved
+        return values.mul_(gain).add_(offset)
 
     def _moved(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
         """Crop and flip without interpolation. Returns (B, C, H, W) uint8, a view or a copy."""

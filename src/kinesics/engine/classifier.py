@@ -98,11 +98,14 @@ class Classifier(Task):
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy to the target distribution of each sample, mean over the batch."""
         _, logits = self.features_and_logits(batch["image"])
+        loss = -(self.targets(batch) * F.log_softmax(logits, 1)).sum(1)
+        return {"loss": (loss * self.sample_weights(batch["label"])).mean()}
+
+    def targets(self, batch: Batch) -> Tensor:
+        """(B, C) float32 what each sample is taught, as `labels` and `label_smoothing` say; rows sum to 1."""
         target = one_hot_targets(batch, self.spec.n_classes, votes=self.config.labels == "votes")
         smoothing = self.config.label_smoothing
-        target = (1 - smoothing) * target + smoothing / self.spec.n_classes
-        loss = -(target * F.log_softmax(logits, 1)).sum(1)
-        return {"loss": (loss * self.sample_weights(batch["label"])).mean()}
+        return (1 - smoothing) * target + smoothing / self.spec.n_classes
 
     def prediction_step(self, batch: Batch) -> list[Prediction]:
         """One `Emotion` a face, its distribution softmax(logits / temperature)."""

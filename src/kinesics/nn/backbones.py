@@ -1,4 +1,7 @@
-"""The one flat table of backbones: every one has forward_features(x) -> (B, feature_size) and a linear `fc`."""
+"""The one flat table of backbones, each with a linear `fc`.
+
+forward_maps(x) -> (B, feature_size, h, w), and forward_features(x) -> (B, feature_size), their means over space.
+"""
 
 from __future__ import annotations
 

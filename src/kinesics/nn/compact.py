@@ -56,11 +56,14 @@ class CompactNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def forward_maps(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) normalised pixels -> (B, feature_size, H / 16, W / 16) maps, rounded up."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, feature_size) pooled features."""
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)
+        return torch.flatten(F.adaptive_avg_pool2d(self.forward_maps(x), 1), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, num_classes) logits."""

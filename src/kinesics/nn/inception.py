@@ -203,15 +203,19 @@ class InceptionV3(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) normalised pixels -> (B, 2048) pooled features."""
+    def forward_maps(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) normalised pixels -> (B, 2048, h, w) maps; 8 x 8 at 299 pixels, 1 x 1 at 75."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
         x = F.max_pool2d(x, 3, 2)
         for stage, letters in ((5, "bcd"), (6, "abcde"), (7, "abc")):
             for letter in letters:
                 x = self.get_submodule(f"Mixed_{stage}{letter}")(x)
-        return torch.flatten(x.mean((2, 3)), 1)
+        return x
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) normalised pixels -> (B, 2048) pooled features."""
+        return torch.flatten(self.forward_maps(x).mean((2, 3)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, num_classes)."""

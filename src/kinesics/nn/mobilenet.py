@@ -66,9 +66,13 @@ class MobileNetV2(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
+    def forward_maps(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) normalised pixels -> (B, 1280, H / 32, W / 32) maps, rounded up."""
+        return self.features(x)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, 1280) pooled features."""
-        return torch.flatten(self.features(x).mean((2, 3)), 1)
+        return torch.flatten(self.forward_maps(x).mean((2, 3)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, num_classes)."""

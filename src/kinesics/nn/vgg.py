@@ -39,9 +39,13 @@ class VGG16(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
+    def forward_maps(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) normalised pixels -> (B, 512, H / 32, W / 32) maps, rounded up."""
+        return self.features(x)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, 512) pooled features."""
-        return torch.flatten(self.features(x).mean((2, 3)), 1)
+        return torch.flatten(self.forward_maps(x).mean((2, 3)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) normalised pixels -> (B, num_classes)."""

@@ -54,6 +54,30 @@ SYSTEMS: dict[str, System] = {
             "label distribution learning over valence-arousal neighbours, uncertainty per sample",
         ),
         System(
+            "scn",
+            "kinesics.systems.scn",
+            "SCN",
+            "Self-Cure Network: importance of each sample, ranked, and doubtful labels replaced",
+        ),
+        System(
+            "eac",
+            "kinesics.systems.eac",
+            "EAC",
+            "Erasing Attention Consistency: attention of an erased face and of its mirror image must agree",
+        ),
+        System(
+            "rul",
+            "kinesics.systems.rul",
+            "RUL",
+            "Relative Uncertainty Learning: features mixed by their uncertainty must show both labels",
+        ),
+        System(
+            "ldl_votes",
+            "kinesics.systems.ldl_votes",
+            "VoteLearning",
+            "training on the annotators' votes: majority, multi-label, drawn labels or cross-entropy",
+        ),
+        System(
             "fadnet",
             "kinesics.systems.fadnet",
             "FADNetTask",
