@@ -18,7 +18,7 @@ from kinesics.nn.resnet import Stem, resnet
 from kinesics.nn.vgg import VGG16
 
 STEMS = ("auto", "small", "medium", "imagenet")
-BACKBONES = ("compact", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16", "inception_v3")
+BACKBONES = ("compact", "compact_wide", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16", "inception_v3")
 
 
 def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem: str = "auto") -> Any:
@@ -37,8 +37,8 @@ def make_backbone(name: str, num_classes: int, in_channels: int, size: int, stem
     Raises:
         UserError: unknown name or stem (the message lists the closest ones), or an input that is too small.
     """
-    if name == "compact":
-        return CompactNet(num_classes, in_channels)
+    if name in ("compact", "compact_wide"):
+        return CompactNet(num_classes, in_channels, width=32 if name == "compact" else 48)
     if name == "mobilenet_v2":
         return MobileNetV2(num_classes, in_channels)
     if name == "vgg16":

@@ -34,7 +34,7 @@ class Block(nn.Module):
 class CompactNet(nn.Module):
     """A ResNet-10 of quarter-to-half width: stride-2 3x3 stem, four blocks, global average pooling.
 
-    1.2 M parameters at width 32. Keys follow torchvision's ResNet naming (conv1, bn1, layerN.0, fc).
+    1.2 M parameters at width 32, 2.8 M at width 48. Keys follow torchvision's ResNet naming (conv1, bn1, layerN.0, fc).
 
     Args:
         num_classes: outputs of `fc`; 0 leaves the pooled features.

@@ -21,7 +21,9 @@ N = 8
 
 
 @pytest.fixture
-def make(samples_of: Callable[..., Samples], spec_of: Callable[..., Any]) -> Callable[..., tuple[VoteLearning, Samples]]:
+def make(
+    samples_of: Callable[..., Samples], spec_of: Callable[..., Any]
+) -> Callable[..., tuple[VoteLearning, Samples]]:
     """A fresh task on 8 noise pictures, the last without votes."""
 
     def build(**options: Any) -> tuple[VoteLearning, Samples]:
@@ -60,7 +62,9 @@ def test_each_scheme_is_its_loss(make: Callable[..., Any]) -> None:
         elif scheme == "mv":
             each = -log_p[torch.arange(N), torch.from_numpy(p.numpy().argmax(1))]
         else:
-            rows = [max(log_p[i, k].item() for k in range(7) if p[i, k] > 0.299 or k == p[i].argmax()) for i in range(N)]
+            rows = [
+                max(log_p[i, k].item() for k in range(7) if p[i, k] > 0.299 or k == p[i].argmax()) for i in range(N)
+            ]
             each = -torch.tensor(rows)
         assert loss == pytest.approx(each.mean().item(), rel=1e-5), scheme
 

@@ -14,7 +14,8 @@ class LDLVAConfig:
     """Settings of LDLVA."""
 
     backbone: str = "compact"
-    """compact (1.2 M parameters, for CPUs), resnet18, resnet34, resnet50, mobilenet_v2, vgg16 or inception_v3."""
+    """compact (1.2 M parameters, for CPUs), compact_wide (2.8 M), resnet18, resnet34, resnet50, mobilenet_v2, vgg16 or
+    inception_v3."""
 
     stem: str = "auto"
     """First layers of a ResNet: small (3x3, 48 px), medium (7x7/2, 64 to 112 px), imagenet (torchvision's), or auto."""
