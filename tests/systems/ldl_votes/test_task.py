@@ -21,7 +21,9 @@ N = 8
 
 
 @pytest.fixture
-def make(samples_of: Callable[..., Samples], spec_of: Callable[..., Any]) -> Callable[..., tuple[VoteLearning, Samples]]:
+def make(
+    samples_of: Callable[..., Samples], spec_of: Callable[..., Any]
+) -> Callable[..., tuple[VoteLearning, Samples]]:
     """A fresh task on 8 noise pictures, the last without votes."""
 
     def build(**options: Any) -> tuple[VoteLearning, Samples]:
@@ -60,7 +62,9 @@ def test_each_scheme_is_its_loss(make: Callable[..., Any]) -> None:
         elif scheme == "mv":
             each = -log_p[torch.arange(N), torch.from_numpy(p.numpy().argmax(1))]
         else:
-            rows = [max(log_p[i, k].item() for k in range(7) if p[i, k] > 0.299 or k == p[i].argmax()) for i in range(N)]
+            rows = [
+                max(log_p[i, k].item() for k in range(7) if p[i, k] > 0.299 or k == p[i].argmax()) for i in range(N)
+            ]
             each = -torch.tensor(rows)
         assert loss == pytest.approx(each.mean().item(), rel=1e-5), scheme
 
@@ -95,12 +99,10 @@ def test_calibration_is_on_the_votes(make: Callable[..., Any]) -> None:
     assert task.calibration["temperature"] != pytest.approx(on_labels, rel=1e-3)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_eight_samples_are_learned_by_heart(
-    samples_of: Callable[..., Samples], spec_of: Callable[..., Any], learned_by_heart: Callable[..., float],
-    channels: int,
-) -> None:  # fmt: skip
-    samples = samples_of(8, channels)
+def test_eight_colour_samples_are_learned_by_heart(
+    samples_of: Callable[..., Samples], spec_of: Callable[..., Any], learned_by_heart: Callable[..., float]
+) -> None:
+    samples = samples_of(8, 3)
     assert learned_by_heart(VoteLearning(VoteLearningConfig(), spec_of(samples)), samples) == 1.0
 
 
