@@ -67,7 +67,7 @@ def test_recipe_differs_from_its_preset_only_where_meant(path: Path) -> None:
         assert not [name for name in own if name.startswith("task.")]
 
 
-@pytest.mark.parametrize("system", ["cross_entropy", "ldlva"])
+@pytest.mark.parametrize("system", ["cross_entropy", "ldlva", "scn", "eac", "rul", "ldl_votes"])
 def test_ferplus_recipes_are_those_of_the_benchmark(system: str) -> None:
     """benchmarks/ferplus_noise.py trains with ferplus_common.yaml and the system's defaults."""
     benchmark = flat(dataclasses.asdict(parse_recipe(system, ["--config", str(COMMON), "--data", "x.csv"])))

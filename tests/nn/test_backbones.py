@@ -22,6 +22,9 @@ def test_every_backbone_has_features_and_fc(name: str) -> None:
         features = network.forward_features(x)
         assert features.shape == (2, network.feature_size)
         torch.testing.assert_close(network.fc(features), network(x))
+        maps = network.forward_maps(x)
+        assert maps.ndim == 4 and maps.shape[:2] == features.shape
+        torch.testing.assert_close(maps.mean((2, 3)), features)
     assert network.fc.out_features == 3
 
 

@@ -99,12 +99,10 @@ def test_calibration_is_on_the_votes(make: Callable[..., Any]) -> None:
     assert task.calibration["temperature"] != pytest.approx(on_labels, rel=1e-3)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_eight_samples_are_learned_by_heart(
-    samples_of: Callable[..., Samples], spec_of: Callable[..., Any], learned_by_heart: Callable[..., float],
-    channels: int,
-) -> None:  # fmt: skip
-    samples = samples_of(8, channels)
+def test_eight_colour_samples_are_learned_by_heart(
+    samples_of: Callable[..., Samples], spec_of: Callable[..., Any], learned_by_heart: Callable[..., float]
+) -> None:
+    samples = samples_of(8, 3)
     assert learned_by_heart(VoteLearning(VoteLearningConfig(), spec_of(samples)), samples) == 1.0
 
 

@@ -35,8 +35,8 @@ Where the text is silent, or the data differ
 - ml: where no share reaches theta, the largest one counts. theta 0.3 is the released code's. The text's formula takes
   the most probable of the labels that count; the released code's targets keep 0.001 for the others, which only bounds
   the loss, and is left out as log-softmax needs no bound.
-- pld: drawn in each training step from PyTorch's global generator, which the engine seeds by epoch, step and process: an
-  epoch visits a sample once, so it is drawn once an epoch, and the same after a resume.
+- pld: drawn in each training step from PyTorch's global generator, which the engine seeds by epoch, step and process.
+  An epoch visits a sample once, so it is drawn once an epoch, and the same after a resume.
 - The released code drops votes that one person alone gave, and images without a clear majority: that is a choice of
   data, made in the manifest.
 - Calibration is on the validation votes, as of `cross_entropy` with `labels` votes.
