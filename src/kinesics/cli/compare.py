@@ -9,10 +9,10 @@ from pathlib import Path
 from kinesics.cli.arguments import Parser
 from kinesics.errors import UserError
 
-EPILOG = """A study that was stopped goes on when it is started again: finished cells are not run twice, begun ones go on.
-In the study's folder: runs/ (a run directory a cell), manifests/ (derived ones), results.csv (a row a cell), table.csv,
-table.md, the plots and report.html. Rows of results.csv whose run directory is gone are kept, and their cells are not
-run again, unless --fresh. docs/studies.md describes STUDY.yaml; configs/studies/ has examples."""
+EPILOG = """A study that was stopped goes on when it is started again: finished cells are not run twice, begun ones go
+on where they were. In the study's folder: runs/ (a run directory a cell), manifests/ (derived ones), results.csv (a row
+a cell), table.csv, table.md, the plots and report.html. Rows of results.csv whose run directory is gone are kept, and
+their cells are not run again, unless --fresh. docs/studies.md describes STUDY.yaml; configs/studies/ has examples."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -81,16 +81,17 @@ def _known(flag: str, name: str, accepted: Sequence[str]) -> None:
 
 
 def settings_of(study: Study, cell: Cell) -> dict[str, Any]:
-    """The cell's recipe settings by dotted name: recipe file < common < method < condition < schedule.
+    """The cell's recipe settings by dotted name: recipe file < common < schedule < method < condition.
 
     What concerns federations is left out of methods that are trained in one place.
     """
     method, condition = study.methods[cell.method], study.conditions[cell.condition]
     found = {
-        **method.config, **study.common, **method.settings, **(method.federate or {}), **condition.settings,
+        **method.config, **study.common, **study.schedules[cell.schedule], **method.settings, **(method.federate or {}),
+        **condition.settings,
         **{f"silos.{name}": value for name, value in condition.silos.items()},
         **{f"network.{name}": value for name, value in condition.network.items()},
-        **condition.method_settings.get(cell.method, {}), **study.schedules[cell.schedule],
+        **condition.method_settings.get(cell.method, {}),
     }  # fmt: skip
     if method.federate is None:
         found = {name: value for name, value in found.items() if name.split(".")[0] not in _FEDERATED}

@@ -81,7 +81,7 @@ class Method:
     config: Settings = field(default_factory=dict)
     """Settings out of a YAML recipe, given by its path from the study's file; they go before `common`."""
     settings: Settings = field(default_factory=dict)
-    """Recipe settings; they go after `common`."""
+    """Recipe settings; they go after `common` and the schedule's."""
     federate: Settings | None = None
     """Settings of `federation`, `silos` and `network`: the method is trained across silos. None: in one place."""
 

@@ -84,7 +84,8 @@ def by_condition(table: pd.DataFrame, conditions: Mapping[str, str], column: str
             ax.errorbar(
                 here.loc[there, column].to_numpy(dtype=float), y,
                 xerr=np.nan_to_num(here.loc[there, f"{column}_se"].to_numpy(dtype=float)),
-                color=series(number), marker=_MARKERS[number % len(_MARKERS)], linestyle="none", capsize=2, elinewidth=1,
+                color=series(number), marker=_MARKERS[number % len(_MARKERS)], linestyle="none", capsize=2,
+                elinewidth=1,
                 label=short(schedule),
             )  # fmt: skip
         ax.set_yticks(range(len(methods)), [short(names[name], 24) for name in methods])

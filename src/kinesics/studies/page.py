@@ -85,7 +85,8 @@ def draw(study: Study, table: pd.DataFrame, metric: str) -> dict[str, Picture]:
     if share:
         part = table[table["condition"].isin(list(share))]
         told = "; ".join(
-            f"{names[row['method']]}, {row['schedule']}, {100 * share[row['condition']]:g} %: {cell_text(row, columns[0])}"
+            f"{names[row['method']]}, {row['schedule']}, {100 * share[row['condition']]:g} %: "
+            + cell_text(row, columns[0])
             for row in records(part)
         )
         figure = figures.against_noise(table, share, columns, names)
@@ -136,7 +137,8 @@ def _results(study: Study, table: pd.DataFrame, condition: str) -> Section:
 
 def _tests(study: Study, table: pd.DataFrame, metric: str, caption: str) -> Section:
     tests = {
-        f"{metric}_p": "p, seeds", f"{metric}_p_holm": "Holm", "mcnemar_p": "p, McNemar", "mcnemar_p_holm": "Holm, McNemar",
+        f"{metric}_p": "p, seeds", f"{metric}_p_holm": "Holm, seeds",
+        "mcnemar_p": "p, McNemar", "mcnemar_p_holm": "Holm, McNemar",
         "bootstrap_p": "p, bootstrap", "bootstrap_p_holm": "Holm, bootstrap",
     }  # fmt: skip
     tests = {name: head for name, head in tests.items() if name in table and table[name].notna().any()}

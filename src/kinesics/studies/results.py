@@ -92,7 +92,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        table = pd.read_csv(path, dtype={**dict.fromkeys(KEY[:3], str), "commit": str, "definition": str})
+        words, whole = (*KEY[:3], "commit", "definition"), ("n_train", "epochs", "selected_epoch")
+        table = pd.read_csv(path, dtype={**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")})
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
     if missing := [name for name in KEY if name not in table]:

@@ -208,10 +208,11 @@ def markdown(study: Study, top: Sequence[str], rows: Sequence[Sequence[str]], ca
 def caption_of(study: Study, metric: str) -> str:
     """What the numbers of the table are."""
     which = metric.rpartition("_")[2]
+    base = study.methods[study.baseline].text or study.baseline
     return (
-        f"Mean ± standard error over seeds. Differences and tests: {describe(metric.rpartition('_')[0]).title}, {which} "
-        f"weights, against {study.methods[study.baseline].text or study.baseline}, paired by seed. p, seeds: paired t-test; "
-        "McNemar and bootstrap: over the test samples of all seeds. Holm: corrected over all comparisons of this table "
-        "by the same test. selected: the epoch that is best on the validation labels of the condition, noise and all; "
-        "last: the last epoch. KL, ECE and NLL are measured after each run's own temperature."
+        f"Mean ± standard error over seeds. Differences and tests: {describe(metric.rpartition('_')[0]).title}, "
+        f"{which} weights, against {base}, paired by seed. p, seeds: paired t-test over seeds; McNemar and bootstrap: "
+        "over the test samples of all seeds. Holm: corrected over all comparisons of this table by the same test. "
+        "selected: the epoch that is best on the validation labels of the condition, noise and all; last: the last "
+        "epoch. KL, ECE and NLL are measured after each run's own temperature."
     )
