@@ -2,8 +2,8 @@
 
     python benchmarks/noise_study.py SHEETS WORK --jobs 2 --only condition=natural,flip30 method=scn,eac
 
-Makes WORK/all.csv (label = majority of ten votes, fer2013 = original label, p_<class> = votes) where it is missing, then
-runs the study in WORK/study; flags beyond the two folders are those of `kinesics compare`. Results go to
+Makes WORK/all.csv (label = majority of ten votes, fer2013 = original label, p_<class> = votes) where it is missing,
+then runs the study in WORK/study; flags beyond the two folders are those of `kinesics compare`. Results go to
 benchmarks/noise_study.csv, whose rows are kept: a cell that has one is not run again. `--seed-rows` first takes over
 rows of benchmarks/ferplus_noise.csv, whose cells of cross_entropy, smoothed and ldlva are the same.
 """

@@ -121,7 +121,7 @@ class Outcome:
 
     Args:
         failed: cell that failed -> the last line that it printed.
-        heads: of the table for people.
+        heads: of the table for people, the short one.
         rows: of it; none where no cell is finished.
         caption: what its numbers are.
     """
@@ -173,7 +173,7 @@ def _write(plan: Plan, results_file: Path, failed: dict[Cell, str]) -> Outcome:
     notes = {condition: derived.notes for (condition, _), derived in plan.derived.items()}
     histories = {job.cell.key: job.run.folder / "metrics.csv" for job in done}
     write_page(plan.folder, study, notes, rows, found, (heads, lines, caption), histories)
-    return Outcome(failed, heads, lines, caption)
+    return Outcome(failed, *table.people_rows(study, found, metric, brief=True), caption)
 
 
 def answers_of(run: Run) -> pd.Series:

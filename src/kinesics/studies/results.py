@@ -43,9 +43,7 @@ def row_of(study: Study, job: Job) -> dict[str, Any]:
         row["epochs"] = recipe.fit.epochs if rounds is None else rounds
         row["selected_epoch"] = content.get("selected_epoch", "")
         for which in ("selected", "last"):
-            judged = content.get(which)
-            if judged is None:
-                continue
+            judged = content.get(which, content["last"])  # a federation keeps the last average and selects none
             split = "test" if "test" in judged else "valid"
             row["split"] = split
             for stem, metric in MEASURES.items():
@@ -93,7 +91,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         words, whole = (*KEY[:3], "commit", "definition"), ("n_train", "epochs", "selected_epoch")
-        table = pd.read_csv(path, dtype={**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")})
+        kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
+        table = pd.read_csv(path, dtype=kinds)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
     if missing := [name for name in KEY if name not in table]:

@@ -165,18 +165,29 @@ def with_error(value: float, error: float, name: str, sign: str = "") -> str:
     return text if np.isnan(error) else f"{text} ± {factor * error:.{digits}f}"
 
 
-def people_rows(study: Study, table: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table for people: every number with its error, the difference and its p-values."""
+def people_rows(
+    study: Study, table: pd.DataFrame, metric: str, brief: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table for people: every number with its error, the difference and its p-values.
+
+    Args:
+        study: read.
+        table: of `study_table`.
+        metric: that was tested.
+        brief: leave columns out, for a terminal.
+    """
     shown = heads(table)
+    if brief:
+        shown = {name: head for name, head in shown.items() if not name.startswith(("ece", "uar", "mae"))}
     several = len(study.schedules) > 1
     top = ["condition", *(["schedule"] if several else []), "method", *shown.values(), "seeds"]
-    tests = {
-        "p, seeds": f"{metric}_p", "Holm": f"{metric}_p_holm", "p, McNemar": "mcnemar_p", "p, bootstrap": "bootstrap_p",
-        "Holm ": "bootstrap_p_holm",
-    }  # fmt: skip
-    tests = {head: name for head, name in tests.items() if name in table and table[name].notna().any()}
+    tests = {f"{metric}_p": "p, seeds", f"{metric}_p_holm": "Holm, seeds", "mcnemar_p": "p, McNemar"}
+    tests |= {"mcnemar_p_holm": "Holm, McNemar", "bootstrap_p": "p, bootstrap", "bootstrap_p_holm": "Holm, bootstrap"}
+    if brief:
+        tests = {name: head for name, head in tests.items() if name.endswith("holm") and "mcnemar" not in name}
+    tests = {name: head for name, head in tests.items() if name in table and table[name].notna().any()}
     if f"{metric}_difference" in table:
-        top += [f"difference to {study.baseline}", *(head.strip() for head in tests)]
+        top += ["difference", *tests.values()]
     rows = []
     for row in records(table):
         condition, method = study.conditions[row["condition"]], study.methods[row["method"]]
@@ -185,7 +196,7 @@ def people_rows(study: Study, table: pd.DataFrame, metric: str) -> tuple[list[st
         if f"{metric}_difference" in table:
             difference = (_number(row.get(f"{metric}_difference")), _number(row.get(f"{metric}_difference_se")))
             cells.append(with_error(*difference, metric, "+"))
-            cells += [p_text(_number(row.get(name))) for name in tests.values()]
+            cells += [p_text(_number(row.get(name))) for name in tests]
         rows.append([str(cell) for cell in cells])
     return top, rows
 
