@@ -106,13 +106,20 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
 
 def _same(path: Path, derived: Manifest) -> bool:
     """Whether the file holds these rows already; what can't be read is written anew."""
+    if not path.is_file():
+        return False
     try:
-        there = read_manifest(path).table
+        there = read_manifest(path)
     except UserError:
         return False
-    wanted = derived.table.assign(path=[os.path.abspath(derived.folder / name) for name in derived.table["path"]])
-    found = there.assign(path=[os.path.abspath(path.parent / name) for name in there["path"]])
-    return list(wanted.columns) == list(found.columns) and wanted.reset_index(drop=True).equals(found)
+    return _by_file(there).fingerprint == _by_file(derived).fingerprint
+
+
+def _by_file(manifest: Manifest) -> Manifest:
+    """The same rows with absolute paths."""
+    folder = os.path.abspath(manifest.folder)
+    paths = [os.path.normpath(os.path.join(folder, name)) for name in manifest.table["path"]]
+    return Manifest(manifest.table.assign(path=paths))
 
 
 def _labels(table: pd.DataFrame, manifest: Manifest, column: str) -> np.ndarray:
