@@ -12,6 +12,8 @@ VERBS: dict[str, str] = {
     "train": "train a system on a manifest",
     "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",
+    "compare": "run a study: methods x conditions x seeds, one table",
+    "report": "write a run's report anew, or the figures of its answers (--figures)",
     "predict": "answer for cropped faces",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",

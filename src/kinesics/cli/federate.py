@@ -45,16 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(system: str | None, words: Sequence[str]) -> Any:
-    from kinesics.federated.config import FederatedRecipe, FederationConfig, NetworkConfig, PartitionConfig
+    from kinesics.federated.config import FederatedRecipe, add_flags
     from kinesics.systems.recipe import parse_recipe
 
-    def extend(parser: Any) -> None:
-        parser.prog = parser.prog.replace("train", "federate")
-        parser.add_class_arguments(FederationConfig, "federation")
-        parser.add_class_arguments(PartitionConfig, "silos")
-        parser.add_class_arguments(NetworkConfig, "network")
-
-    return parse_recipe(system, words, FederatedRecipe, extend)
+    return parse_recipe(system, words, FederatedRecipe, add_flags)
 
 
 def _print(content: dict[str, Any]) -> None:

@@ -108,6 +108,36 @@ def uncertainty_strip(images: NDArray[np.uint8], uncertainty: ArrayLike, caption
     return figure
 
 
+@styled
+def uncertainty_columns(
+    images: NDArray[np.uint8], uncertainty: ArrayLike, columns: Sequence[str], rows: int, meaning: str
+) -> Figure:
+    """A column a given label, images from the least certain at the top to the most certain at the bottom.
+
+    Args:
+        images: (N, H, W, C) uint8, C = 1 or 3; column after column, `rows` images each, top to bottom.
+        uncertainty: (N,) of each image, written under it.
+        columns: N / rows labels.
+        rows: images in a column.
+        meaning: what the numbers are.
+    """
+    u = np.asarray(uncertainty, dtype=float)
+    _check_images(images, len(columns) * rows, "places (labels times rows)")
+    if u.shape != (len(images),):
+        raise ValueError(f"uncertainty: expected shape {(len(images),)}, got {u.shape}")
+    figure = Figure(figsize=(1.15 * len(columns) + 0.4, 1.3 * rows + 0.5))
+    axes = figure.subplots(rows, len(columns), squeeze=False)
+    for number, label in enumerate(columns):
+        for row in range(rows):
+            ax, place = axes[row][number], number * rows + row
+            _show(ax, images[place])
+            if row == 0:
+                ax.set_title(plain(label, 14), loc="center", fontsize=9)
+            ax.text(0.5, -0.05, f"{u[place]:.2f}", transform=ax.transAxes, ha="center", va="top", fontsize=7.5)
+    figure.supylabel(plain(f"{meaning}: high (top) to low"), fontsize=8.5, color=light("muted"))
+    return figure
+
+
 def _check_images(images: NDArray[np.uint8], n: int, what: str) -> None:
     if images.ndim != 4 or images.shape[3] not in (1, 3) or images.dtype != np.uint8:
         raise ValueError(f"images: expected (N, H, W, 1 or 3) uint8, got {images.shape} {images.dtype}")

@@ -91,9 +91,7 @@ def load_data(recipe: Recipe, truth: str) -> RunData:
     Raises:
         UserError: nothing to learn, fewer than two classes, no training rows, unreadable images.
     """
-    manifest = read_manifest(recipe.data, recipe.classes)
-    if truth == "target":
-        manifest = manifest.without_classes()
+    manifest = read_rows(recipe, truth)
     if manifest.targets() is None and (not manifest.classes or truth == "target"):
         columns = "no column target" if truth == "target" else "none of the columns label, p_<class> and target"
         raise UserError(f"{manifest.path} has nothing to learn: {columns}")
@@ -106,6 +104,12 @@ def load_data(recipe: Recipe, truth: str) -> RunData:
     if train is None:
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     return RunData(train, valid, test, manifest.classes, splits)
+
+
+def read_rows(recipe: Recipe, truth: str) -> Manifest:
+    """The recipe's manifest as a system that learns `truth` sees it; nothing is decoded."""
+    manifest = read_manifest(recipe.data, recipe.classes)
+    return manifest.without_classes() if truth == "target" else manifest
 
 
 def load_splits(
@@ -145,8 +149,8 @@ def load_splits(
     for name in ("train", "valid", "test"):
         rows = np.flatnonzero(split == name)
         found[name] = samples.subset(rows) if len(rows) else None
-    fingerprint = _fingerprint(manifest)
-    return Splits(found["train"], found["valid"], found["test"], fingerprint, valid_from, cache.bad)
+    found_as = fingerprint(manifest)
+    return Splits(found["train"], found["valid"], found["test"], found_as, valid_from, cache.bad)
 
 
 def to_samples(manifest: Manifest, images: np.ndarray) -> Samples:
@@ -188,7 +192,7 @@ def labelled(samples: Samples | None, what: str, path: Path | None, truth: str =
     return samples.subset(np.flatnonzero(known))
 
 
-def _fingerprint(manifest: Manifest) -> str:
+def fingerprint(manifest: Manifest) -> str:
     """The table and every file's size in bytes: stays the same when a data set is copied, changes when it is edited."""
     digest = hashlib.sha256(manifest.fingerprint.encode())
     for path in manifest.files():

@@ -40,11 +40,14 @@ _HEADLINES = (
     "rmse",
     "mae",
 )
-_FOOTER = (
+FOOTER = (
     "A face shows an expression, not what a person feels. These numbers hold for data like those named above "
     "and for no others; don't decide about people with them."
 )
-_FOOTER_OF_NUMBERS = "These numbers hold for data like those named above and for no others."
+"""Under every page about faces."""
+
+FOOTER_OF_NUMBERS = "These numbers hold for data like those named above and for no others."
+"""Under every other page."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def run_report(
             sections += report_sections.examples(evaluation, examples)
     sections += [*extra, report_sections.all_metrics(metrics), report_sections.provenance(run_info)]
     tiles = _headlines(metrics) | dict(headlines or {})
-    footer = _FOOTER if isinstance(evaluation, Evaluation) else _FOOTER_OF_NUMBERS
+    footer = FOOTER if isinstance(evaluation, Evaluation) else FOOTER_OF_NUMBERS
     write_report(path, title or _title(run_info), tiles, sections, subtitle=_facts(run_info), footer=footer)
 
 
@@ -145,7 +148,7 @@ def comparison_report(
             pictures.append(report_sections.reliability(evaluation, after, calibrated=True))
         note = f"Before and after temperature scaling. {report_sections.RELIABILITY_NOTE}"
         sections.append(Section("Calibration of each method", pictures, note))
-    write_report(path, title, {}, [*sections, *extra], intro=intro, footer=_FOOTER)
+    write_report(path, title, {}, [*sections, *extra], intro=intro, footer=FOOTER)
 
 
 def _judgement(evaluation: Evaluation) -> list[Section]:

@@ -235,20 +235,29 @@ def check_settings(run: Run, recipe: Recipe) -> None:
 
     Where the run and the data lie may change, and so may threads and device; the data themselves are compared apart.
     """
-    stored = run.folder / "config.yaml"
-    if not stored.is_file():
-        return
-    try:
-        before = yaml.safe_load(stored.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{stored} can't be read: {error}", hint="start anew in another --out folder") from error
-    changed = _differences(before, dataclasses.asdict(recipe))
-    if changed := [name for name in changed if name not in ("out", "data", "fit.threads", "fit.device")]:
+    if changed := changed_settings(run, recipe):
         raise UserError(
             f"--resume with other settings than {run.folder} was started with: "
             f"{', '.join('--' + name for name in changed[:6])}",
             hint=f"kinesics train --resume {run.folder} goes on with its own; or choose another --out folder",
         )
+
+
+def changed_settings(run: Run, recipe: Recipe) -> list[str]:
+    """Dotted names of the settings that the run was started with otherwise; none where nothing was started.
+
+    Raises:
+        UserError: the run's config.yaml can't be read.
+    """
+    stored = run.folder / "config.yaml"
+    if not stored.is_file():
+        return []
+    try:
+        before = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{stored} can't be read: {error}", hint="start anew in another --out folder") from error
+    changed = _differences(before, dataclasses.asdict(recipe))
+    return [name for name in changed if name not in ("out", "data", "fit.threads", "fit.device")]
 
 
 def _differences(before: object, now: object, name: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from kinesics.engine.config import Recipe, require
 from kinesics.errors import UserError
@@ -141,3 +142,11 @@ class FederatedRecipe(Recipe):
     federation: FederationConfig = field(default_factory=FederationConfig)
     silos: PartitionConfig = field(default_factory=PartitionConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+def add_flags(parser: Any) -> None:
+    """Turn a system's parser (`systems/recipe.py`) into that of `kinesics federate`."""
+    parser.prog = parser.prog.replace("train", "federate")
+    parser.add_class_arguments(FederationConfig, "federation")
+    parser.add_class_arguments(PartitionConfig, "silos")
+    parser.add_class_arguments(NetworkConfig, "network")

@@ -60,7 +60,10 @@ def recipe_parser(system: System, preset: str, extend: Extend | None = None) -> 
 
 
 def parse_recipe(
-    system_name: str | None, arguments: Sequence[str], kind: type[Recipe] = Recipe, extend: Extend | None = None
+    system_name: str | None,
+    arguments: Sequence[str],
+    kind: type[Recipe] = Recipe,
+    extend: Extend | None = None,
 ) -> Recipe:
     """A recipe from command-line arguments (without the system's name).
 
@@ -89,10 +92,26 @@ def parse_recipe(
     return _parse(parser, str(name), preset, lambda: parser.parse_args(list(arguments)), kind)
 
 
-def make_recipe(system_name: str, settings: Mapping[str, Any]) -> Recipe:
-    """A recipe from Python: dotted names as on the command line, e.g. {"data": "m.csv", "fit.epochs": 3}."""
+def make_recipe(
+    system_name: str,
+    settings: Mapping[str, Any],
+    kind: type[Recipe] = Recipe,
+    extend: Extend | None = None,
+) -> Recipe:
+    """A recipe from Python: dotted names as on the command line, e.g. {"data": "m.csv", "fit.epochs": 3}.
+
+    Args:
+        system_name: of a registered system.
+        settings: by dotted name.
+        kind: see `parse_recipe`.
+        extend: see `recipe_parser`.
+
+    Raises:
+        UserError: an unknown name, a value of the wrong kind or out of range.
+    """
     preset = str(settings.get("preset", "default"))
-    parser = recipe_parser(get_system(system_name), preset)
+    parser = recipe_parser(get_system(system_name), preset, extend)
+    _check_names(parser, system_name, settings)
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         place = nested
@@ -100,7 +119,7 @@ def make_recipe(system_name: str, settings: Mapping[str, Any]) -> Recipe:
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = str(value) if isinstance(value, Path) else value
-    return _parse(parser, system_name, preset, lambda: parser.parse_object(nested))
+    return _parse(parser, system_name, preset, lambda: parser.parse_object(nested), kind)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -109,7 +128,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _parse(
-    parser: ArgumentParser, system: str, preset: str, parse: Callable[[], Namespace], kind: type[Recipe] = Recipe
+    parser: ArgumentParser, system: str, preset: str, parse: Callable[[], Namespace], kind: type[Recipe]
 ) -> Recipe:
     try:
         # jsonargparse renamed it in 4.49 and drops the old name in 5
@@ -132,6 +151,18 @@ def _parse(
         raise UserError(f"--system {found.system}, but {system} was asked for", hint=f"kinesics train {found.system}")
     given = {field.name: getattr(found, field.name) for field in fields(kind)}
     return kind(**{**given, "system": system, "preset": preset})
+
+
+def _check_names(parser: ArgumentParser, system: str, settings: Mapping[str, Any]) -> None:
+    """Answer the first unknown setting with the closest known ones."""
+    known = [action.dest for action in parser._actions]
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=3)
+            raise UserError(
+                f"{system} has no setting {name}",
+                hint=f"did you mean {' or '.join(close)}?" if close else f"{parser.prog} --help lists them",
+            )
 
 
 def _check_flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:

@@ -1,0 +1,78 @@
+"""Methods against wrong labels on FER+: configs/studies/ferplus_noise.yaml on the FER+ sheets.
+
+    python benchmarks/noise_study.py SHEETS WORK --jobs 2 --only condition=natural,flip30 method=scn,eac
+
+Makes WORK/all.csv (label = majority of ten votes, fer2013 = original label, p_<class> = votes) where it is missing,
+then runs the study in WORK/study; flags beyond the two folders are those of `kinesics compare`. Results go to
+benchmarks/noise_study.csv, whose rows are kept: a cell that has one is not run again. `--seed-rows` first takes over
+rows of benchmarks/ferplus_noise.csv, whose cells of cross_entropy, smoothed and ldlva are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from ferplus_manifest import read_table, write_images
+
+from kinesics.cli import main as kinesics
+from kinesics.files import atomic_write
+
+HERE = Path(__file__).resolve().parent
+STUDY = HERE.parent / "configs" / "studies" / "ferplus_noise.yaml"
+RESULTS = HERE / "noise_study.csv"
+SHARES = {"natural": 0.0, "clean": 0.0, "flip30": 0.3}
+SAME = ("cross_entropy", "smoothed", "ldlva")
+"""Methods of ferplus_noise.py whose cells are cells of the study."""
+
+
+def prepared(sheets: Path, work: Path) -> Path:
+    """The manifest with images beside it, made when it is missing."""
+    path = work / "all.csv"
+    if not path.exists():
+        table = read_table(sheets)
+        write_images(sheets, work, table["index"].tolist())
+        with atomic_write(path, "w") as stream:
+            table.drop(columns=["index"]).to_csv(stream, index=False, lineterminator="\n")
+    return path
+
+
+def converted(old: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ferplus_noise.csv in the columns of a study; `clean` is called flip0 there."""
+    rows = old[old["method"].isin(SAME)].copy()
+    rows["noise_share"] = rows["condition"].map(SHARES)
+    rows["condition"] = rows["condition"].replace("clean", "flip0")
+    rows["split"] = "test"
+    return rows
+
+
+def seed_rows(old_path: Path, path: Path) -> None:
+    """Take over what the study doesn't have yet."""
+    key = ["condition", "method", "schedule", "seed"]
+    old = converted(pd.read_csv(old_path))
+    there = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=key)
+    known = set(there[key].itertuples(index=False, name=None))
+    new = old[[row not in known for row in old[key].itertuples(index=False, name=None)]]
+    with atomic_write(path, "w") as stream:
+        pd.concat([there, new] if len(there) else [new]).to_csv(stream, index=False, lineterminator="\n")
+
+
+def main() -> int:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sheets", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--seed-rows", action="store_true", help="take rows of ferplus_noise.csv over first")
+    given, flags = parser.parse_known_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    if given.seed_rows:
+        seed_rows(HERE / "ferplus_noise.csv", RESULTS)
+    data = prepared(given.sheets, given.work)
+    words = [str(STUDY), "--data", str(data), "--out", str(given.work / "study"), "--results", str(RESULTS)]
+    return kinesics(["compare", *words, *flags])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""A whole study: manifests -> cells -> results.csv -> table, plots and page."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kinesics.engine.run import Run
+from kinesics.errors import UserError
+from kinesics.files import atomic_write
+from kinesics.studies import results, table
+from kinesics.studies.cells import Cell, cells, recipe_of
+from kinesics.studies.config import Study
+from kinesics.studies.execution import Job, check_unchanged, only_one, run_jobs, threads_each
+from kinesics.studies.manifests import Derived, derive, source_of
+
+log = logging.getLogger("kinesics")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do.
+
+    Args:
+        study: read.
+        folder: of the study.
+        jobs: the chosen cells.
+        derived: (condition, seed) -> what its cells are trained on.
+        earlier: rows of results.csv as it was.
+        recorded: cells that only a row is left of, which are not run again.
+    """
+
+    study: Study
+    folder: Path
+    jobs: list[Job]
+    derived: dict[tuple[str, int], Derived]
+    earlier: list[dict[str, Any]]
+    recorded: set[Cell]
+
+    def state(self, job: Job) -> str:
+        """finished, begun, recorded or new."""
+        state = job.state
+        return "recorded" if state == "new" and job.cell in self.recorded else state
+
+    @property
+    def waiting(self) -> list[Job]:
+        """What is to be run."""
+        return [job for job in self.jobs if self.state(job) in ("new", "begun")]
+
+
+def plan_study(
+    study: Study,
+    folder: Path,
+    results_file: Path,
+    only: Mapping[str, Sequence[str]] | None = None,
+    fresh: bool = False,
+    jobs: int = 1,
+) -> Plan:
+    """Work out every chosen cell, with its manifest and recipe checked, before anything is trained.
+
+    Args:
+        study: read.
+        folder: of the study.
+        results_file: earlier results.
+        only: see `cells`.
+        fresh: leave earlier results out.
+        jobs: cells at a time, which share the threads.
+
+    Raises:
+        UserError: manifests that are missing or unfit, settings that a system doesn't have, a changed definition.
+    """
+    chosen = cells(study, only)
+    _check_sources(study, chosen)
+    earlier = [] if fresh else results.read_results(results_file)
+    recorded = results.recorded(study, earlier, chosen)
+    derived: dict[tuple[str, int], Derived] = {}
+    found = []
+    for cell in chosen:
+        key = (cell.condition, cell.seed)
+        if key not in derived:
+            derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests")
+        data = derived[key]
+        out = folder / "runs" / cell.name
+        found.append(Job(cell, recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))))
+    check_unchanged(found)
+    return Plan(study, folder, found, derived, earlier, recorded)
+
+
+def _check_sources(study: Study, chosen: Sequence[Cell]) -> None:
+    """All missing manifests in one complaint."""
+    names = dict.fromkeys(cell.condition for cell in chosen)
+    missing: dict[Path, list[str]] = {}
+    for name in names:
+        condition = study.conditions[name]
+        if not condition.data and not study.data:
+            raise UserError("the study names no manifest", hint="kinesics compare STUDY.yaml --data MANIFEST.csv")
+        for part in (condition.data, condition.test_data)[: 2 if condition.test_data else 1]:
+            path = source_of(study, part)
+            if not path.is_file():
+                missing.setdefault(path, []).append(name)
+    if missing:
+        told = "; ".join(f"{path} (condition {', '.join(users)})" for path, users in missing.items())
+        named = ", ".join(name for name in study.data if name)
+        raise UserError(
+            f"there is no such manifest: {told}",
+            hint=f"--data NAME=MANIFEST.csv says where one is (names: {named})" if named
+            else "--data MANIFEST.csv says where it is",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a study.
+
+    Args:
+        failed: cell that failed -> the last line that it printed.
+        heads: of the table for people, the short one.
+        rows: of it; none where no cell is finished.
+        caption: what its numbers are.
+    """
+
+    failed: dict[Cell, str]
+    heads: list[str]
+    rows: list[list[str]]
+    caption: str
+
+
+def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
+    """Run what is waiting and write everything down; also when some cells fail.
+
+    Args:
+        plan: from `plan_study`.
+        results_file: where rows go.
+        jobs: cells at a time.
+
+    Raises:
+        UserError: files can't be written, or another study is at work in the folder.
+    """
+    with only_one(plan.folder):
+        waiting = plan.waiting
+        if waiting:
+            log.info("%d of %d cells to run, %d at a time", len(waiting), len(plan.jobs), jobs)
+        failed = run_jobs(waiting, jobs, threads_each(jobs)) if waiting else {}
+        return _write(plan, results_file, failed)
+
+
+def _write(plan: Plan, results_file: Path, failed: dict[Cell, str]) -> Outcome:
+    """results.csv, table.csv, table.md, the plots and report.html, out of what is finished."""
+    from kinesics.studies.page import write_page
+
+    study = plan.study
+    done = [job for job in plan.jobs if job.state == "finished"]
+    rows = results.merged(plan.earlier, [results.row_of(study, job) for job in done], cells(study))
+    if not rows:
+        return Outcome(failed, [], [], "")
+    Run(results_file.parent).write_table(results_file.name, rows)
+    found = table.study_table(study, rows, {job.cell.key: answers_of(job.run) for job in done})
+    if not len(found):
+        return Outcome(failed, [], [], "")
+    Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
+    metric = table.tested_metric(rows)
+    heads, lines = table.people_rows(study, found, metric)
+    caption = table.caption_of(study, metric)
+    with atomic_write(plan.folder / "table.md", "w") as stream:
+        stream.write(table.markdown(study, heads, lines, caption))
+    notes = {condition: derived.notes for (condition, _), derived in plan.derived.items()}
+    histories = {job.cell.key: job.run.folder / "metrics.csv" for job in done}
+    write_page(plan.folder, study, notes, rows, found, (heads, lines, caption), histories)
+    return Outcome(failed, *table.people_rows(study, found, metric, brief=True), caption)
+
+
+def answers_of(run: Run) -> pd.Series:
+    """By path: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared errors of numbers.
+
+    Raises:
+        UserError: predictions.csv is missing or damaged.
+    """
+    path = run.folder / "predictions.csv"
+    try:
+        rows = pd.read_csv(path, dtype={"path": str, "split": str}, keep_default_na=False)
+        rows = rows[rows["split"] == ("test" if (rows["split"] == "test").any() else "valid")]
+        if "predicted" in rows:
+            value = (rows["predicted"].astype(str) == rows["label"].astype(str)).to_numpy(dtype=float)
+        else:
+            value = (pd.to_numeric(rows["predicted_angle"]) - pd.to_numeric(rows["target"])).to_numpy() ** 2
+    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+        raise UserError(f"{path} can't be read: {error!r}") from error
+    found = pd.Series(np.asarray(value, dtype=float), index=rows["path"].to_numpy())
+    return found[~found.index.duplicated()]
+
+
+def with_data(study: Study, given: Sequence[str]) -> Study:
+    """The study with manifests from the command line: MANIFEST, or NAME=MANIFEST for each of several.
+
+    Raises:
+        UserError: a name that the study doesn't have.
+    """
+    data = dict(study.data)
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not sign:
+            name, path = "", text
+        if name not in data and (sign or any(data)):
+            known = ", ".join(filter(None, data)) or "none"
+            raise UserError(f"--data {text}: expected NAME=MANIFEST with one of the study's names: {known}")
+        data[name] = path
+    return dataclasses.replace(study, data=data)

@@ -1,0 +1,148 @@
+"""results.csv: a row a finished cell, taken from its run directory; earlier rows whose run is gone are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kinesics.data.manifest import read as read_manifest
+from kinesics.engine.run import Run
+from kinesics.errors import UserError
+from kinesics.metrics.classification import auroc
+from kinesics.studies.cells import KEY, Cell, definition
+from kinesics.studies.config import Study
+from kinesics.studies.execution import Job
+from kinesics.studies.manifests import TRUTH
+
+MEASURES = {
+    "accuracy": "accuracy", "uar": "uar", "macro_f1": "macro_f1", "kl": "kl_calibrated", "ece": "ece_calibrated",
+    "nll": "nll_calibrated", "rmse": "rmse", "mae": "mae",
+}  # fmt: skip
+"""Stem of a column -> the metric that it holds, of `selected` and `last` weights."""
+
+SCORES = ("label_doubt", "uncertainty")
+"""Columns of samples.csv that are judged by how well they find wrong training labels."""
+
+
+def row_of(study: Study, job: Job) -> dict[str, Any]:
+    """The row of a finished cell: what it is, its scores on the test split (else validation), doubt, cost, commit.
+
+    Raises:
+        UserError: files of the run are missing or damaged.
+    """
+    content = job.run.read_json("run.json")
+    cell, recipe = job.cell, job.recipe
+    row: dict[str, Any] = dict(zip(KEY, cell.key, strict=True))
+    row["noise_share"] = study.conditions[cell.condition].noise.share
+    try:
+        row["n_train"] = content["data"]["train"]
+        rounds = getattr(getattr(recipe, "federation", None), "rounds", None)
+        row["epochs"] = recipe.fit.epochs if rounds is None else rounds
+        row["selected_epoch"] = content.get("selected_epoch", "")
+        for which in ("selected", "last"):
+            judged = content.get(which, content["last"])  # a federation keeps the last average and selects none
+            split = "test" if "test" in judged else "valid"
+            row["split"] = split
+            for stem, metric in MEASURES.items():
+                if metric in judged.get(split, {}):
+                    row[f"{stem}_{which}"] = round(float(judged[split][metric]), 6)
+            if "temperature" in judged["calibration"]:
+                row[f"temperature_{which}"] = round(float(judged["calibration"]["temperature"]), 4)
+        row |= doubt_scores(job.run, Path(recipe.data))
+        row["seconds"] = content["seconds"]
+        row["commit"] = content["environment"]["git_commit"] or ""
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{job.run.folder}/run.json doesn't describe a finished run: {error!r}") from error
+    row["definition"] = definition(study, cell)
+    return row
+
+
+def doubt_scores(run: Run, manifest: Path) -> dict[str, float]:
+    """AUROC of finding wrong training labels, where the manifest keeps the true ones and some labels are wrong."""
+    path = run.folder / "samples.csv"
+    if not path.is_file():
+        return {}
+    truth_of = read_manifest(manifest).table
+    if TRUTH not in truth_of:
+        return {}
+    samples = pd.read_csv(path, dtype={"path": str, "label": str}, keep_default_na=False)
+    true = samples["path"].map(dict(zip(truth_of["path"], truth_of[TRUTH], strict=True)))
+    known = (true.fillna("") != "").to_numpy()
+    wrong = (samples["label"] != true).to_numpy()[known]
+    if not wrong.any() or wrong.all():
+        return {}
+    return {
+        f"auroc_{name}": round(auroc(pd.to_numeric(samples[name]).to_numpy()[known], wrong), 6)
+        for name in SCORES
+        if name in samples
+    }
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Rows of an earlier results.csv; none where there is no file.
+
+    Raises:
+        UserError: it is no such table.
+    """
+    if not path.is_file():
+        return []
+    try:
+        words, whole = (*KEY[:3], "commit", "definition"), ("n_train", "epochs", "selected_epoch")
+        kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
+        table = pd.read_csv(path, dtype=kinds)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
+    if missing := [name for name in KEY if name not in table]:
+        raise UserError(f"{path} has no column {', '.join(missing)}: is it a results.csv?", hint="give another file")
+    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), "").to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    """Which cell a row is of."""
+    return str(row["condition"]), str(row["method"]), str(row["schedule"]), int(row["seed"])
+
+
+def recorded(study: Study, rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell]) -> set[Cell]:
+    """The cells that earlier rows already tell of.
+
+    Raises:
+        UserError: a row was made by another definition of its cell.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    found = set()
+    for row in rows:
+        cell = by_key.get(key_of(row))
+        if cell is None:
+            continue
+        made_by = row.get("definition", "")
+        if made_by and made_by != definition(study, cell):
+            raise UserError(
+                f"results.csv has a row of {cell.name} that was made by another definition of this cell",
+                hint="--fresh leaves earlier rows out; or give another --out folder",
+            )
+        found.add(cell)
+    return found
+
+
+def merged(
+    earlier: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], order: Sequence[Cell]
+) -> list[dict[str, Any]]:
+    """Earlier rows and new ones, which replace those of the same cell, in the study's order; rows of cells that the
+    study doesn't have come last."""
+    rows = {key_of(row): dict(row) for row in earlier} | {key_of(row): dict(row) for row in new}
+    known = {cell.key: place for place, cell in enumerate(order)}
+    keys = sorted(rows, key=lambda key: known.get(key, len(known)))
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    columns = [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
+    return [{name: rows[key].get(name, "") for name in columns} for key in keys]
+
+
+_ORDER = (
+    *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "split",
+    *(f"{stem}_{which}" for which in ("selected", "last") for stem in (*MEASURES, "temperature")),
+    *(f"auroc_{name}" for name in SCORES), "seconds", "commit", "definition",
+)  # fmt: skip
