@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kinesics.studies.audit.study import Audit
 
-EPILOG = """Writes to --out, which is RUN/audit unless given: audit.csv (every training sample, the most doubtful first),
+EPILOG = """Writes to --out, which is RUN/audit unless given: audit.csv (all training samples, the most doubtful first),
 audit.json, and gallery.html (the first --top of them, on one page that needs nothing else).
 --folds K trains the run's own recipe K more times, each time without one part of the samples, and goes on where it was
 stopped; it costs about K trainings and finds more.

@@ -108,7 +108,7 @@ def make_server(review: Review, port: int = 0, token: str | None = None) -> tupl
     except OSError as error:
         raise UserError(f"--port {port} can't be used: {error.strerror}", hint="leave it out for a free one") from error
     server.daemon_threads = True
-    return server, f"http://127.0.0.1:{server.server_address[1]}/{secret}/"
+    return server, f"http://127.0.0.1:{server.server_port}/{secret}/"
 
 
 def serve(out: Path, file: Path, manifest: str, port: int) -> None:
@@ -168,7 +168,7 @@ def _handler(review: Review, token: str) -> type[BaseHTTPRequestHandler]:
 
         def asked(self) -> str | None:
             """What stands behind the token; None where the token or the Host is not this server's."""
-            port = self.server.server_address[1]
+            port = self.connection.getsockname()[1]
             if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
                 return None
             given, slash, name = self.path.removeprefix("/").partition("/")

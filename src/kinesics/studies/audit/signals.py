@@ -68,7 +68,7 @@ def nearest(feature: Floats, k: int, group: NDArray[np.object_] | None = None) -
     return index, cosine
 
 
-def neighbours_answer(index: Ints, label: Ints, n_classes: int) -> Floats:
+def neighbours_labels(index: Ints, label: Ints, n_classes: int) -> Floats:
     """(N, C) shares of the neighbours' given labels; rows of 1 / C where there is no neighbour.
 
     Args:
@@ -81,6 +81,18 @@ def neighbours_answer(index: Ints, label: Ints, n_classes: int) -> Floats:
     np.add.at(counts, (row, label[index[row, place]]), 1.0)
     total = counts.sum(axis=1, keepdims=True)
     return np.where(total > 0, counts / np.maximum(total, 1.0), 1.0 / n_classes)
+
+
+def mean_answer(index: Ints, probability: Floats) -> Floats:
+    """(N, C) mean of the distributions given to the neighbours; rows of 1 / C where there is no neighbour.
+
+    Args:
+        index: (N, K) positions, -1 for none.
+        probability: (N, C) rows summing to 1.
+    """
+    there = (index >= 0)[:, :, None]
+    total, count = (probability[index] * there).sum(axis=1), there.sum(axis=1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), 1.0 / probability.shape[1]), dtype=np.float64)
 
 
 def _group_codes(n: int, group: NDArray[np.object_] | None) -> Ints:

@@ -22,6 +22,7 @@ SIGNALS = {
     "uncertainty": "learned by the run for each label",
     "constructed_doubt": "1 - d(label) of the distribution that the run constructed",
     "neighbour_doubt": "share of the neighbours that carry another label",
+    "around_doubt": "1 - mean p(label) over the neighbours, by models that have not seen this sample's label",
     "fold_doubt": "1 - p(label) by the model that was trained without the sample",
     "fold_margin": "how far another class is ahead of the label for that model",
 }
@@ -93,39 +94,34 @@ class Audit:
 def audit(evidence: Evidence, k: int = 20) -> Audit:
     """Combine everything that is known of each label.
 
-    What is believed of a picture before its label is looked at, q(j | x), is the logarithmic opinion pool of the
-    answers that did not learn from that very label, where there are such: the out-of-fold model and the neighbours'
-    labels; the finished model and the constructed distribution take the place of the folds where there are none.
-    `noise.posterior` then weighs the given label by how labels of this data set go wrong.
+    What is believed of a picture before its own label is looked at, q(j | x), is the logarithmic opinion pool of the
+    finished model, of the mean answer to the neighbours, and of the out-of-fold model and the constructed distribution
+    where there are any. `noise.posterior` then weighs the given label by how labels of this data set go wrong.
 
     Args:
         evidence: of a run.
         k: neighbours that are asked.
     """
     label, n_classes = evidence.label, len(evidence.classes)
+    folds = None if evidence.folds is None else evidence.folds.probability
     neighbour, _ = signals.nearest(evidence.feature, k, evidence.samples.extra.get("group"))
-    near = signals.neighbours_answer(neighbour, label, n_classes)
+    around = signals.mean_answer(neighbour, evidence.model if folds is None else folds)
     found = {"model_doubt": signals.disbelief(evidence.model, label)}
     if evidence.uncertainty is not None:
         found["uncertainty"] = evidence.uncertainty
     if evidence.constructed is not None:
         found["constructed_doubt"] = signals.disbelief(evidence.constructed, label)
-    found["neighbour_doubt"] = signals.disbelief(near, label)
-    if evidence.folds is not None:
-        found["fold_doubt"] = signals.disbelief(evidence.folds.probability, label)
-        found["fold_margin"] = signals.margin(evidence.folds.probability, label)
-    belief = believed(evidence, near)
+    shares = signals.neighbours_labels(neighbour, label, n_classes)
+    found["neighbour_doubt"] = signals.disbelief(shares, label)
+    found["around_doubt"] = signals.disbelief(around, label)
+    if folds is not None:
+        found["fold_doubt"] = signals.disbelief(folds, label)
+        found["fold_margin"] = signals.margin(folds, label)
+    answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
+    belief = noise.pool(answers)
     given_by_true = noise.label_given_truth(noise.confident_joint(belief, label))
     proposed = noise.posterior(belief, label, given_by_true)
     return Audit(evidence, found, proposed, signals.disbelief(proposed, label), neighbour)
-
-
-def believed(evidence: Evidence, near: Floats) -> Floats:
-    """(N, C) q(j | x), what is believed of each picture before its label is looked at."""
-    answers = [evidence.model, near]
-    if evidence.folds is not None:
-        answers.append(evidence.folds.probability)
-    return noise.pool(answers)
 
 
 def write_audit(found: Audit, path: Path) -> None:
