@@ -50,7 +50,10 @@ def test_round_trip(tmp_path: Path) -> None:
     [
         ("path,label\na,b\n", "no column 'decision'"),
         ("path,decision\na.png,keep\n,keep\n", "line 3: no path"),
-        ("path,decision\na.png,keep\nb.png,maybe\nc.png,no\n", "lines 3, 4: decision must be one of keep, drop, relabel"),
+        (
+            "path,decision\na.png,keep\nb.png,maybe\nc.png,no\n",
+            "lines 3, 4: decision must be one of keep, drop, relabel",
+        ),
         ("path,decision,label\na.png,relabel,\n", "line 2: relabel needs a label"),
         ("path,decision,label\na.png,relabel,joyful\n", "line 2: unknown label; known: neutral, happiness, sadness"),
         ("path,decision,label\na.png,keep,\na.png,drop,\n", "lines 2 and 3 decide differently on a.png: keep, drop"),
