@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 
 VERBS: dict[str, str] = {
-    "data": "make a manifest from a published layout, check it (convert, check)",
+    "data": "make a manifest from a published layout, check it, correct it (convert, check, apply-review)",
     "train": "train a system on a manifest",
     "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",
     "compare": "run a study: methods x conditions x seeds, one table",
     "report": "write a run's report anew, or the figures of its answers (--figures)",
+    "audit": "rank the training labels of a run by how likely they are wrong; review them",
     "predict": "answer for cropped faces",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",

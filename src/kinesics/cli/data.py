@@ -1,5 +1,5 @@
 """kinesics data: make a manifest from a published layout (convert), see what is wrong with one (check)
-and what is in it (stats)."""
+and what is in it (stats), correct its labels by what a review decided (apply-review)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = ("fer2013", "ferplus", "rafdb", "affectnet", "sfew")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `convert`, `check` or `stats`.
+    """Run `convert`, `check`, `stats` or `apply-review`.
 
     Returns:
         0 done; 1 (check) training on this manifest would be unsound.
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kinesics data", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="{convert,check,stats}")
+    verbs = parser.add_subparsers(required=True, metavar="{convert,check,stats,apply-review}")
     convert = verbs.add_parser(
         "convert",
         help="make a manifest from a published layout",
@@ -82,6 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     stats.add_argument("manifest", metavar="MANIFEST", help="CSV or Parquet")
     stats.add_argument("--by", default="silo", metavar="COLUMN", help="column that makes the rows (silo)")
     stats.add_argument("--json", action="store_true", dest="as_json", help="print the numbers as JSON")
+    review = verbs.add_parser(
+        "apply-review",
+        help="write the manifest as a review of its labels decided",
+        description="Relabel and drop rows by decisions.csv (path, decision keep|drop|relabel, label). The label as it "
+        "was before stays in the column label_before_review.",
+    )
+    review.set_defaults(run=_apply_review)
+    review.add_argument("manifest", metavar="MANIFEST", help="the one that was audited")
+    review.add_argument("decisions", metavar="DECISIONS.csv", help="what kinesics audit or its page wrote")
+    review.add_argument("out", metavar="OUT.csv", help="the corrected manifest to write (.csv or .parquet)")
+    review.add_argument(
+        "--clear-votes", action="store_true", help="make the p_ columns of relabelled rows blank (they are kept)"
+    )
     return parser
 
 
@@ -142,4 +155,32 @@ def _stats(manifest: str, by: str, as_json: bool) -> int:
     if len(table) > 2:
         samples = table["samples"].iloc[:-1]
         print(f"{len(samples)} of {by}: {samples.mean():,.0f} samples each on average")
+    return 0
+
+
+def _apply_review(manifest: str, decisions: str, out: str, clear_votes: bool) -> int:
+    from pathlib import Path
+
+    from kinesics.data.manifest import read
+    from kinesics.errors import UserError
+    from kinesics.studies.audit.decisions import read_decisions
+    from kinesics.studies.audit.review import apply_decisions
+
+    if Path(out).resolve() == Path(manifest).resolve():
+        raise UserError(f"{out} is the manifest itself", hint="write the corrected one beside it, under another name")
+    rows = read(manifest)
+    source = Path(decisions)
+    done = apply_decisions(rows, read_decisions(source, rows.classes), source, clear_votes)
+    done.manifest.write(out)
+    print(
+        f"{out}: {len(done.manifest):,} of {len(rows):,} rows; {done.relabelled:,} relabelled, "
+        f"{done.kept:,} kept as they were, {done.dropped:,} dropped"
+    )
+    if done.votes_against:
+        print(
+            f"{done.votes_against:,} relabelled rows have p_ columns in which another class leads; they were kept, and "
+            "what learns p_ columns goes by them (--clear-votes makes them blank)"
+        )
+    if done.votes_cleared:
+        print(f"the p_ columns of {done.votes_cleared:,} relabelled rows were made blank")
     return 0

@@ -1,0 +1,115 @@
+"""What decisions make of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinesics.data.manifest import Manifest
+from kinesics.data.tables import at_lines
+from kinesics.errors import UserError
+from kinesics.studies.audit.decisions import Decision
+
+BEFORE = "label_before_review"
+"""Column that keeps the labels as they were before the first review."""
+
+REVIEW = "review"
+"""Column that says keep or relabel in rows that were decided on."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A corrected manifest, and what was done.
+
+    Args:
+        manifest: not written yet.
+        relabelled: rows whose label changed.
+        kept: rows whose label was confirmed, relabelled to what they had included.
+        dropped: rows left out.
+        votes_against: relabelled rows whose p_ columns stay and have another class in front.
+        votes_cleared: relabelled rows whose p_ columns were made blank.
+    """
+
+    manifest: Manifest
+    relabelled: int
+    kept: int
+    dropped: int
+    votes_against: int
+    votes_cleared: int
+
+
+def apply_decisions(
+    manifest: Manifest, decisions: Mapping[str, Decision], source: Path, clear_votes: bool = False
+) -> Applied:
+    """Relabel and drop rows of a manifest.
+
+    Votes and distributions (`p_` columns) of relabelled rows are left alone by default: they say what several people
+    saw, and one review is no reason to forget it. What learns `p_` columns then doesn't see the correction of such a
+    row; `clear_votes` makes them blank, so that the label counts.
+
+    Args:
+        manifest: as read.
+        decisions: by path.
+        source: the file they came from, for messages.
+        clear_votes: whether relabelled rows lose their `p_` columns.
+
+    Raises:
+        UserError: a path that the manifest doesn't have or has in several rows; nothing would be left.
+    """
+    paths = [str(name) for name in manifest.column("path")]
+    places: dict[str, list[int]] = {}
+    for position, name in enumerate(paths):
+        places.setdefault(name, []).append(position)
+    if unknown := [name for name in decisions if name not in places]:
+        raise UserError(
+            f"{source}: {at_lines([decisions[name].line for name in unknown])}: {manifest.path} has no such path: "
+            f"{', '.join(unknown[:3])}",
+            hint="paths must be written as in the manifest that was audited",
+        )
+    if several := [name for name in decisions if len(places[name]) > 1]:
+        lines = [int(line) for name in several for line in manifest.lines[places[name]]]
+        raise UserError(
+            f"{manifest.path}: {at_lines(lines)}: {several[0]} stands in several rows; a decision can't say which"
+        )
+    table = manifest.table.copy()
+    label = table["label"].to_numpy().copy() if "label" in table else np.full(len(table), "", dtype=object)
+    before = table[BEFORE].to_numpy() if BEFORE in table else label.copy()
+    review = table[REVIEW].to_numpy().copy() if REVIEW in table else np.full(len(table), "", dtype=object)
+    kept_rows, changed = np.ones(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    confirmed = 0
+    for name, decision in decisions.items():
+        place = places[name][0]
+        if decision.kind == "drop":
+            kept_rows[place] = False
+        elif decision.kind == "relabel" and decision.label != label[place]:
+            label[place], changed[place], review[place] = decision.label, True, "relabel"
+        else:
+            confirmed, review[place] = confirmed + 1, "keep"
+    if not kept_rows.any():
+        raise UserError(f"{source} drops every row of {manifest.path}")
+    against, cleared = _votes(manifest, label, changed)
+    if clear_votes:
+        table.loc[cleared, [name for name in table.columns if name.startswith("p_")]] = np.nan
+    table["label"], table[BEFORE], table[REVIEW] = label, before, review
+    corrected = Manifest(table, manifest.path, manifest.classes, manifest.lines).take(kept_rows)
+    return Applied(
+        corrected,
+        relabelled=int(changed.sum()),
+        kept=confirmed,
+        dropped=int((~kept_rows).sum()),
+        votes_against=0 if clear_votes else int(against.sum()),
+        votes_cleared=int(cleared.sum()) if clear_votes else 0,
+    )
+
+
+def _votes(manifest: Manifest, label: np.ndarray, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) bool each: relabelled rows whose p_ columns favour another class than the new label; that have any."""
+    p = manifest.p_values()
+    if p is None:
+        return np.zeros(len(label), dtype=bool), np.zeros(len(label), dtype=bool)
+    known = changed & np.isfinite(p).all(axis=1)
+    front = np.array(manifest.classes, dtype=object)[np.nan_to_num(p).argmax(axis=1)]
+    return known & (front != label), known

@@ -1,0 +1,160 @@
+"""One audit on disk: where it lies, whether it is there already, making it, and proposing decisions from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kinesics.data.manifest import read as read_manifest
+from kinesics.data.tables import csv_columns
+from kinesics.engine.run import Run
+from kinesics.errors import UserError
+from kinesics.files import atomic_write, sha256_file
+from kinesics.studies.audit.decisions import Decision, now, write_decisions
+from kinesics.studies.audit.evidence import gather
+from kinesics.studies.audit.gallery import write_gallery
+from kinesics.studies.audit.study import Audit, audit, write_audit
+
+FORMAT = 1
+"""Of audit.json; results of another one are made anew."""
+
+
+@dataclass(frozen=True)
+class AuditSession:
+    """Where an audit's files are, and the settings that decide it.
+
+    Args:
+        run: directory of a finished run.
+        data: its manifest.
+        out: folder of audit.csv, audit.json, gallery.html and folds/.
+        decisions: file that the review writes and reads.
+        folds: K of the cross-validation, 0 for none.
+        neighbours: K of the neighbour search.
+        top: samples on the page.
+        device: of the run's answers.
+    """
+
+    run: Path
+    data: str
+    out: Path
+    decisions: Path
+    folds: int = 0
+    neighbours: int = 20
+    top: int = 300
+    device: str = "cpu"
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        data: str | None = None,
+        out: Path | None = None,
+        decisions: Path | None = None,
+        folds: int | None = None,
+        **settings: Any,
+    ) -> AuditSession:
+        """An audit with its defaults filled in.
+
+        Args:
+            run: directory of a finished run.
+            data: manifest; by default where it was when the run was trained.
+            out: RUN/audit by default.
+            decisions: decisions.csv beside the manifest by default.
+            folds: by default those of the audit that lies in `out`, else 0.
+            settings: the other attributes.
+
+        Raises:
+            UserError: no finished run.
+        """
+        folder = Run.find(run).folder
+        where = out or folder / "audit"
+        manifest = data or _data_of(folder)
+        if folds is None:
+            folds = int(_read_json(where / "audit.json").get("settings", {}).get("folds", 0))
+        return cls(folder, manifest, where, decisions or Path(manifest).parent / "decisions.csv", folds, **settings)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the results."""
+        return {
+            "format": FORMAT,
+            "model": sha256_file(self.run / "model.json"),
+            "manifest": read_manifest(self.data).fingerprint,
+            "folds": self.folds,
+            "neighbours": self.neighbours,
+            "top": self.top,
+        }
+
+    def done(self) -> bool:
+        """Whether `out` holds the results of these very settings."""
+        there = all((self.out / name).is_file() for name in ("audit.csv", "gallery.html"))
+        return there and _read_json(self.out / "audit.json").get("settings") == self.settings()
+
+    def perform(self) -> Audit:
+        """Make the audit and write its files; audit.json comes last and says that the others are whole.
+
+        Raises:
+            UserError: as `gather` raises.
+        """
+        evidence = gather(self.run, self.data, self.folds, self.out / "folds", self.device)
+        found = audit(evidence, self.neighbours)
+        (self.out / "audit.json").unlink(missing_ok=True)
+        write_audit(found, self.out / "audit.csv")
+        write_gallery(found, self.out / "gallery.html", self.run.name, Path(self.data).name, self.top)
+        with atomic_write(self.out / "audit.json", "w") as stream:
+            json.dump(
+                {"run": str(self.run), "data": self.data, "settings": self.settings(), **found.summary()},
+                stream,
+                indent=1,
+            )
+            stream.write("\n")
+        return found
+
+    def propose(self, count: int | None, doubt: float | None) -> int:
+        """Write decisions that relabel the most doubtful samples for which another label is proposed.
+
+        Args:
+            count: how many at most; None for no limit.
+            doubt: from which doubt on; None for any.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            UserError: there are decisions already.
+        """
+        if self.decisions.exists():
+            raise UserError(
+                f"{self.decisions} exists and would be lost", hint="give another file by --decisions, or remove it"
+            )
+        _, columns = csv_columns(self.out / "audit.csv", ("path", "label", "proposed", "doubt"))
+        when = now()
+        rows = zip(columns["path"], columns["label"], columns["proposed"], columns["doubt"], strict=True)
+        chosen = [
+            Decision(path, "relabel", proposed, when)
+            for path, label, proposed, value in rows
+            if proposed != label and (doubt is None or float(value) >= doubt)
+        ][:count]
+        write_decisions(self.decisions, chosen)
+        return len(chosen)
+
+
+def _data_of(folder: Path) -> str:
+    """The manifest that a run's config.yaml names."""
+    try:
+        content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return str(content["data"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.yaml'} does not say where the data are", hint="give --data") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is missing or no table."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

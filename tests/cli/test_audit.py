@@ -1,0 +1,130 @@
+"""kinesics audit and kinesics data apply-review, through the real command."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+Kinesics = Callable[..., Any]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def manifest(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The faces' manifest in a folder of its own, where decisions may be written beside it."""
+    folder = tmp_path_factory.mktemp("audited") / "faces"
+    shutil.copytree(faces.parent, folder)
+    return folder / faces.name
+
+
+def test_audit_propose_and_apply(kinesics: Kinesics, run: Path, manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "audit"
+    answer = kinesics("audit", run, "--data", manifest, "--out", out, "--top", 10, "--propose-decisions", 5)
+    assert answer.code == 0, answer.err
+    rows, samples = table(out / "audit.csv"), table(run / "samples.csv")
+    assert {row["path"] for row in rows} == {row["path"] for row in samples}
+    by_path = {row["path"]: row for row in samples}
+    assert all(abs(float(row["uncertainty"]) - float(by_path[row["path"]]["uncertainty"])) < 1e-5 for row in rows)
+    for row in rows:
+        kept = float(by_path[row["path"]][f"target_{row['label']}"])
+        assert abs(float(row["constructed_doubt"]) - (1 - kept)) < 1e-5
+    lines = manifest.read_text().splitlines()
+    assert all(lines[int(row["line"]) - 1].startswith(row["path"] + ",") for row in rows)
+    summary = json.loads((out / "audit.json").read_text())
+    assert summary["samples"] == 60 and summary["settings"]["folds"] == 0
+    assert "gallery.html" in answer.out and (out / "gallery.html").stat().st_size > 10_000
+
+    decisions = manifest.parent / "decisions.csv"
+    proposed = table(decisions)
+    expected = [row for row in rows if row["proposed"] != row["label"]][:5]
+    assert [(d["path"], d["decision"], d["label"]) for d in proposed] == [
+        (row["path"], "relabel", row["proposed"]) for row in expected
+    ]
+    again = kinesics("audit", run, "--data", manifest, "--out", out, "--propose-above", 0.9)
+    assert again.code == 2 and "would be lost" in again.err
+
+    corrected = tmp_path / "corrected.csv"
+    answer = kinesics("data", "apply-review", manifest, decisions, corrected)
+    assert answer.code == 0, answer.err
+    assert f"100 of 100 rows; {len(expected)} relabelled, 0 kept as they were, 0 dropped" in answer.out
+    assert "p_ columns in which another class leads; they were kept" in answer.out
+    after = {Path(row["path"]).name: row for row in table(corrected) if row["split"] == "train"}
+    for row in expected:
+        changed = after[Path(row["path"]).name]
+        assert (changed["label"], changed["label_before_review"]) == (row["proposed"], row["label"])
+    assert kinesics("data", "check", corrected, "--no-images").code == 0
+    decisions.unlink()
+
+
+def test_folds_add_their_signals_and_are_remembered(kinesics: Kinesics, faces: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "plain", tmp_path / "plain" / "audit"
+    fit = ("--fit.epochs", 1, "--fit.batch_size", 16, "--fit.threads", 1, "--input.size", 16)
+    assert kinesics("train", "cross_entropy", "--data", faces, "--out", run, *fit).code == 0
+    answer = kinesics("audit", run, "--folds", 2)
+    assert answer.code == 0, answer.err
+    assert {"fold_doubt", "fold_margin"} <= set(table(out / "audit.csv")[0])
+    stamps = [path.stat().st_mtime_ns for path in sorted((out / "folds").glob("*.npz"))]
+    assert len(stamps) == 2
+    assert kinesics("audit", run, "--neighbours", 3).code == 0
+    assert json.loads((out / "audit.json").read_text())["settings"]["folds"] == 2
+    assert [path.stat().st_mtime_ns for path in sorted((out / "folds").glob("*.npz"))] == stamps
+    answer = kinesics("audit", run, "--folds", 3)
+    assert answer.code == 2 and "changed: folds" in answer.err
+
+
+def test_review_serves_the_audit_that_is_there(
+    kinesics: Kinesics, started: Callable[..., Popen[str]], run: Path, manifest: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "audit"
+    assert kinesics("audit", run, "--data", manifest, "--out", out, "--top", 4).code == 0
+    process = started("audit", run, "--data", manifest, "--out", out, "--top", 4, "--review")
+    assert process.stdout is not None
+    assert "shown as it is" in process.stdout.readline()
+    address = process.stdout.readline().strip()
+    try:
+        host, _, token = address.removeprefix("http://").rstrip("/").partition("/")
+        connection = http.client.HTTPConnection(host, timeout=20)
+        path = table(out / "audit.csv")[0]["path"]
+        body = json.dumps({"position": 0, "path": path, "decision": "drop", "label": ""})
+        connection.request("POST", f"/{token}/decision", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        decisions = manifest.parent / "decisions.csv"
+        assert [(row["path"], row["decision"]) for row in table(decisions)] == [(path, "drop")]
+    finally:
+        process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert f"the review is in {decisions}" in rest
+    decisions.unlink()
+
+
+def test_what_is_refused(kinesics: Kinesics, run: Path, faces: Path, manifest: Path, tmp_path: Path) -> None:
+    assert "no trained model" in kinesics("audit", tmp_path).err
+    assert "--folds must be 0, or 2 or more; got 1" in kinesics("audit", run, "--folds", 1).err
+    assert "--propose-above must be in [0, 1]" in kinesics("audit", run, "--propose-above", 2).err
+    other = tmp_path / "other.csv"
+    lines = manifest.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[0], lines[1] = f"{manifest.parent}/{cells[0]}", ""
+    other.write_text("\n".join([lines[0], ",".join(cells)]) + "\n")
+    answer = kinesics("audit", run, "--data", other, "--out", tmp_path / "a")
+    assert answer.code == 2 and "the training samples of the manifest are not those of" in answer.err
+    decisions = tmp_path / "d.csv"
+    decisions.write_text("path,decision\nnowhere.png,drop\n")
+    answer = kinesics("data", "apply-review", manifest, decisions, tmp_path / "out.csv")
+    assert answer.code == 2 and "line 2" in answer.err and not (tmp_path / "out.csv").exists()
+    assert "is the manifest itself" in kinesics("data", "apply-review", manifest, decisions, manifest).err

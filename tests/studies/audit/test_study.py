@@ -1,0 +1,71 @@
+"""The ranking and its table."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kinesics.metrics.classification import auroc
+from kinesics.studies.audit.evidence import Evidence
+from kinesics.studies.audit.study import SHOWN_NEIGHBOURS, SIGNALS, Audit, audit, write_audit
+from kinesics.studies.crossval import OutOfFold
+
+
+def test_wrong_labels_come_first_and_the_truth_is_proposed(found: Audit) -> None:
+    wrong = np.arange(40) < 8
+    assert auroc(found.doubt, wrong) == 1
+    truth = (found.evidence.label[:8] - 1) % len(found.evidence.classes)
+    assert (found.proposed_label[:8] == truth).mean() >= 0.75
+    assert np.allclose(found.proposed.sum(1), 1)
+    assert np.allclose(found.doubt, 1 - found.proposed[np.arange(40), found.evidence.label])
+
+
+def test_signals_are_those_that_the_run_has(evidence: Evidence, found: Audit) -> None:
+    assert list(found.signals) == ["model_doubt", "neighbour_doubt", "around_doubt"]
+    rich = replace(
+        evidence,
+        uncertainty=np.full(40, 0.5),
+        constructed=evidence.model,
+        folds=OutOfFold(evidence.model, np.zeros(40, dtype=np.int64)),
+    )
+    full = audit(rich, k=5)
+    assert list(full.signals) == list(SIGNALS)
+    assert all((values >= 0).all() and (values <= 1).all() for values in full.signals.values())
+
+
+def test_neighbours_that_speak_against_carry_another_label_and_are_no_relatives(found: Audit) -> None:
+    label, group = found.evidence.label, found.evidence.samples.extra["group"]
+    listed = [(i, other) for i in range(40) for other in found.against(i)]
+    assert listed
+    assert all(label[i] != label[other] and group[i] != group[other] for i, other in listed)
+    assert max(len(found.against(i)) for i in range(40)) <= SHOWN_NEIGHBOURS
+
+
+def test_table(found: Audit, tmp_path: Path) -> None:
+    write_audit(found, tmp_path / "audit.csv")
+    with (tmp_path / "audit.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 40
+    doubts = [float(row["doubt"]) for row in rows]
+    assert doubts == sorted(doubts, reverse=True)
+    first = rows[0]
+    position = int(first["path"][6:9])
+    classes = found.evidence.classes
+    assert first["line"] == str(position + 2)
+    assert first["label"] == classes[found.evidence.label[position]]
+    shares = {name: float(first[f"p_{name}"]) for name in classes}
+    assert max(shares, key=lambda name: shares[name]) == first["proposed"]
+    assert abs(1 - shares[first["label"]] - doubts[0]) < 1e-5
+    for path, label in zip(first["against"].split(" | "), first["against_labels"].split(" | "), strict=True):
+        assert classes[found.evidence.label[int(path[6:9])]] == label != first["label"]
+
+
+def test_summary_counts_what_is_in_doubt(found: Audit) -> None:
+    summary = found.summary()
+    assert summary["samples"] == 40
+    assert abs(summary["expected_wrong"] - found.doubt.sum()) < 0.1
+    assert summary["in_doubt"] == (found.doubt >= 0.5).sum()
+    assert sum(pair["samples"] for pair in summary["pairs"]) <= summary["in_doubt"]
