@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -152,3 +153,28 @@ def reason(error: Exception) -> str:
     if isinstance(error, struct.error | IndexError | KeyError | TypeError | AttributeError):
         return f"is damaged ({type(error).__name__}: {error})"
     return (str(error) or type(error).__name__)[:200]
+
+
+def as_pillow(image: Any) -> Image.Image:
+    """A Pillow image from one, or from an (H, W), (H, W, 1) or (H, W, 3) uint8 array.
+
+    Raises:
+        UserError: anything else.
+    """
+    if isinstance(image, Image.Image):
+        return image
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
+        raise UserError(
+            f"image: got an array of shape {array.shape} and type {array.dtype}, expected (H, W), (H, W, 1) or "
+            "(H, W, 3) uint8",
+            hint="scale floats in [0, 1] by 255 and convert to uint8",
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def as_array(image: Any) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, upright, of a Pillow image or an array as `as_pillow` takes it."""
+    return np.asarray(converted(ImageOps.exif_transpose(as_pillow(image)), "RGB"), dtype=np.uint8)
