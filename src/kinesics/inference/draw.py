@@ -32,7 +32,8 @@ def draw_answers(image: np.ndarray, answers: Sequence[Prediction]) -> np.ndarray
     canvas = Image.fromarray(np.ascontiguousarray(image))
     pen = ImageDraw.Draw(canvas, "RGBA")
     unit = float(np.clip(min(canvas.size) / 30, 11, 40))
-    taken: list[tuple[float, float, float, float]] = []
+    boxes = [answer.box for answer in answers if isinstance(answer, Emotion) and answer.box is not None]
+    taken = [(x, y, x + width, y + height) for x, y, width, height in boxes]
     for place, answer in enumerate(answers):
         if not isinstance(answer, Emotion) or answer.empty:
             continue
@@ -112,7 +113,7 @@ def _room(
             for other_left, other_top, right, bottom in taken
         ):
             return left, top
-    return inside[0] if inside else (across, beside)
+    return inside[-1] if inside else (across, beside)
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
