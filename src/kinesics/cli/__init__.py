@@ -15,7 +15,7 @@ VERBS: dict[str, str] = {
     "compare": "run a study: methods x conditions x seeds, one table",
     "report": "write a run's report anew, or the figures of its answers (--figures)",
     "audit": "rank the training labels of a run by how likely they are wrong; review them",
-    "predict": "answer for cropped faces",
+    "predict": "answer for the faces in photos, videos or a camera, or for views of a road",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",
     "topology": "design who talks to whom in a federation (design)",
