@@ -251,6 +251,23 @@ def test_the_generator_alone_decides(config: AugmentConfig) -> None:
     assert not torch.equal(first, augment(images, generator))
 
 
+def test_two_views_differ_in_what_is_erased_alone() -> None:
+    """The first is what a plain call gives; where neither is erased both are what no erasing gives."""
+    geometry = {"rotate": 20, "scale": 0.2, "shift": 0.1, "crop_pad": 2, "brightness": 0.2}
+    images = smooth(40, 20, 20, 3)
+    augment = Augment(AugmentConfig(erase=1.0, erase_area=0.25, **geometry), 0.5, 0.25)
+    first, second = augment.erased_twice(images, seeded(9))
+    assert torch.equal(first, augment(images, seeded(9)))
+    untouched = Augment(AugmentConfig(**geometry), 0.5, 0.25)(images, seeded(9))
+    erased = [(view != untouched).any(1) for view in (first, second)]
+    for place in erased:
+        share = place.flatten(1).double().mean(1)
+        assert (share > 0.01).all() and (share < 0.29).all()
+    assert (erased[0] != erased[1]).flatten(1).any(1).all()
+    both = (erased[0] & erased[1]).double().mean()
+    assert both < 0.6 * erased[0].double().mean()  # boxes of their own
+
+
 def test_a_saved_generator_state_continues_the_stream() -> None:
     images, augment, generator = pictures(6, 12, 12, 1), Augment(EVERYTHING, 0.5, 0.25), seeded(4)
     augment(images, generator)

@@ -86,11 +86,11 @@ def test_a_stopped_data_parallel_training_resumes_exactly(ranks: list[dict[str, 
 
 
 def test_systems_learn_the_same_within_noise(system: str, ranks: list[dict[str, Any]], worker: ModuleType) -> None:
-    """Batch normalisation over half a batch is the only difference."""
+    """Batch normalisation over half a batch is the only difference; of `rul` also who is mixed with whom."""
     alone, together = worker.learned(system), ranks[0][system]
     assert unequal(alone["before"], together["before"]) == []
     mine, theirs = ([record["train/loss"] for record in found["history"]] for found in (alone, together))
-    assert theirs == pytest.approx(mine, rel=0.1)
+    assert theirs == pytest.approx(mine, rel=0.2 if system == "rul" else 0.1)
     shares = [np.array(found["answers"]) for found in (alone, together)]
     assert np.abs(shares[0] - shares[1]).mean() < 0.05
     assert ranks[0][system]["answers"] == ranks[1][system]["answers"]

@@ -25,8 +25,8 @@ scale that it has in every other system, and is what the released code minimises
 Presets
 -------
 `default` is the text's method on the backbone, input and schedule of every other system here. `paper` adds its
-settings for RAF-DB (ResNet-18, 224 px, 40 epochs with steps at 15 and 30, relabelling from the 10th epoch). `release`
-follows the released code where that differs:
+settings for RAF-DB (ResNet-18, 224 px, 40 epochs with steps at 15 and 30, relabelling from the 10th epoch; SGD, as
+its rate of 0.1 suggests). `release` follows the released code where that differs:
 
 ==============================  ==========================================================================
 option                          what the released code does instead of the text
