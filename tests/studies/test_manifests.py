@@ -56,7 +56,12 @@ def derived(folder: Path, condition: dict[str, Any], seed: int = 0, **more: Any)
     ],
 )
 def test_draws_are_those_of_the_benchmark(
-    name: str, condition: dict[str, Any], seed: int, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    condition: dict[str, Any],
+    seed: int,
+    table: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The rows and labels of benchmarks/ferplus_noise.py, so that its results are results of the study."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -82,7 +87,9 @@ def test_flips_of_each_class_go_where_they_are_sent(table: pd.DataFrame, tmp_pat
     found, _ = derived(tmp_path, {"noise": {"kind": "class_dependent", "share": 0.5, "transition": rows}})
     wrong = found[found["label"] != found["true_label"]]
     assert len(wrong) == 80
-    assert all(BASIC.index(a) == (BASIC.index(b) + 1) % 7 for a, b in zip(wrong["label"], wrong["true_label"], strict=True))
+    assert all(
+        BASIC.index(a) == (BASIC.index(b) + 1) % 7 for a, b in zip(wrong["label"], wrong["true_label"], strict=True)
+    )
     del rows["fear"]
     with pytest.raises(UserError, match="it lacks fear"):
         derived(tmp_path, {"noise": {"kind": "class_dependent", "share": 0.5, "transition": rows}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -155,12 +156,12 @@ def test_broken_files_are_answered_with_user_errors(seed: int, tmp_path: Path) -
     text = yaml.safe_dump(GOOD)
     for _ in range(25):
         place, until = sorted(rng.sample(range(len(text)), 2))
-        piece = rng.choice(["", ":", "- ", "[", "\x00", "!!python/object:os.system {}", "&a *a", "\ud7ff", "\t", "9" * 400])
+        piece = rng.choice(
+            ["", ":", "- ", "[", "\x00", "!!python/object:os.system {}", "&a *a", "\ud7ff", "\t", "9" * 400]
+        )
         broken = text[:place] + piece + (text[until:] if rng.random() < 0.5 else text[place:])
-        try:
+        with contextlib.suppress(UserError):
             study(tmp_path, broken)
-        except UserError:
-            pass
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -170,7 +171,7 @@ def test_published_studies_can_be_read(path: Path) -> None:
     for method in found.methods.values():
         assert method.system in {*SYSTEMS, *RIVALS}
         assert method.system not in SYSTEMS or method.preset in SYSTEMS[method.system].presets
-    assert f"configs/studies/{path.name}" in path.read_text(encoding="utf-8").replace("ferplus_noise.yaml             ", "")
+    assert f"configs/studies/{path.name}" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

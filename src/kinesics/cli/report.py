@@ -11,7 +11,7 @@ from typing import Any
 from kinesics.cli.arguments import Parser
 from kinesics.errors import UserError
 
-EPILOG = """--figures writes, each as PNG, SVG and CSV: votes (the model's distribution beside the annotators' votes, for
+EPILOG = """--figures writes, each as PNG, SVG and CSV: votes (the answers beside the annotators' votes, for
 the images of the judged split on which they agree least) and uncertainty (training images of each given label, from the
 least certain at the top to the most certain: by learned uncertainty, else by the doubt about the label)."""
 

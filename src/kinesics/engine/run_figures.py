@@ -66,6 +66,7 @@ def beside_the_votes(samples: Samples, predictions: Sequence[Prediction], count:
     figure = image_figures.distribution_bars(
         samples.pixels(chosen), answer, samples.classes, truth[chosen], captions, columns=3
     )
+    figure.suptitle("Filled: the model. Hatched: the annotators' votes.", x=0.01, ha="left", fontsize=9)
     table = pd.DataFrame({"path": samples.names[chosen], "entropy": entropy[chosen]})
     for place, name in enumerate(samples.classes):
         table[f"p_{name}"] = answer[:, place]

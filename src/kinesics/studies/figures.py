@@ -24,7 +24,7 @@ _DASHES = ("-", "--", "-.", ":")
 def against_noise(
     table: pd.DataFrame, share: Mapping[str, float], columns: Sequence[str], names: Mapping[str, str]
 ) -> Figure:
-    """A row of panels a column of the table, a panel a schedule, a line a method; bars are standard errors.
+    """A panel a column of the table and schedule, a line a method; bars are standard errors.
 
     Args:
         table: of `table.study_table`.
@@ -34,8 +34,12 @@ def against_noise(
     """
     part = table[table["condition"].isin(list(share))]
     schedules = list(dict.fromkeys(part["schedule"]))
-    figure = Figure(figsize=(4.3 * len(schedules), 2.9 * len(columns)))
-    grid = figure.subplots(len(columns), len(schedules), squeeze=False, sharey="row")
+    if len(schedules) == 1:  # side by side
+        figure = Figure(figsize=(4.3 * len(columns), 3.1))
+        grid = figure.subplots(1, len(columns), squeeze=False).T
+    else:
+        figure = Figure(figsize=(4.3 * len(schedules), 2.9 * len(columns)))
+        grid = figure.subplots(len(columns), len(schedules), squeeze=False, sharey="row")
     for axes, column in zip(grid, columns, strict=True):
         for ax, schedule in zip(axes, schedules, strict=True):
             for number, (method, name) in enumerate(names.items()):

@@ -264,9 +264,6 @@ def _row(name: str, row: dict[str, Any], read: _Reader) -> dict[str, float]:
 
 
 def _check_data(study: Study, condition: Condition, read: _Reader) -> None:
-    """Where the study names its manifests, a condition has to say which."""
-    if not condition.data and "" not in study.data:
-        if len(study.data) == 1:
-            return
-        known = ", ".join(study.data)
-        raise read.fault("data", None, f"one of {known}" if known else "a manifest, or give the study `data`")
+    """Where the study names several manifests, a condition has to say which."""
+    if not condition.data and len(study.data) > 1:
+        raise read.fault("data", None, f"one of {', '.join(study.data)}")

@@ -1,0 +1,282 @@
+"""kinesics compare on drawn faces: what a study leaves behind, going on, failing cells, changed definitions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from kinesics.errors import UserError
+from kinesics.studies import execution, worker
+from kinesics.studies.execution import Job
+
+STUDY: dict[str, Any] = {
+    "title": "Drawn faces",
+    "text": "Which is better?",
+    "seeds": [0, 1],
+    "common": {"input": {"size": 32}, "fit": {"batch_size": 8, "precision": "fp32", "threads": 1}},
+    "methods": {
+        "plain": {"system": "cross_entropy", "text": "plain <loss>"},
+        "peers": {
+            "system": "cross_entropy",
+            "federate": {"silos": {"by": "dirichlet", "n": 3}, "federation": {"rounds": 2, "evaluate_every": 1}},
+        },
+    },
+    "conditions": {"flip0": {"n_train": 24}, "flip30": {"n_train": 24, "noise": {"share": 0.3}}},
+    "schedules": {"short": {"fit.epochs": 1}},
+}
+CELLS = [f"{c}-{m}-short-{s}" for s in (0, 1) for c in STUDY["conditions"] for m in STUDY["methods"]]
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    """A study file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "drawn.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, **changes}, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Cells are run in this process, which has imported everything; their names in order."""
+    return inline(monkeypatch)
+
+
+def inline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run cells in this process and without reports of their own, which cost more than these trainings."""
+    names: list[str] = []
+    monkeypatch.setattr("kinesics.engine.session.write_report", lambda *_: None)
+    monkeypatch.setattr("kinesics.federated.report.write_report", lambda *_: None)
+
+    def run(job: Job, threads: int, running: set[Any]) -> int:
+        names.append(job.cell.name)
+        execution.write_config(job.run, job.recipe)
+        try:
+            worker.run_cell("federate" if hasattr(job.recipe, "federation") else "train", job.run.folder)
+        except UserError as error:
+            job.log_file.write_text(f"error: {error}\n")
+            return 2
+        return 0
+
+    monkeypatch.setattr(execution, "_run", run)
+    return names
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
+    """The folder of the whole study, not to be changed."""
+    from kinesics.cli import main
+
+    folder = tmp_path_factory.mktemp("study") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        names = inline(patch)
+        assert main(["compare", str(written(folder)), "--data", str(faces), "--out", str(folder)]) == 0
+    assert names == CELLS
+    return folder
+
+
+@pytest.fixture
+def copy(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study, to go on with."""
+    return Path(shutil.copytree(study, tmp_path / "copy"))
+
+
+def test_what_it_leaves_behind(study: Path) -> None:
+    rows = pd.read_csv(study / "results.csv")
+    assert len(rows) == 8 and list(rows.columns[:4]) == ["condition", "method", "schedule", "seed"]
+    assert {"table.csv", "table.md", "report.html", "noise.png", "noise.svg"} <= {p.name for p in study.iterdir()}
+    for _, row in rows.iterrows():
+        name = "-".join(str(row[k]) for k in ("condition", "method", "schedule", "seed"))
+        run = json.loads((study / "runs" / name / "run.json").read_text())
+        judged = run.get("selected", run["last"])["test"]
+        assert row["accuracy_selected"] == pytest.approx(judged["accuracy"], abs=1e-6)
+        assert row["kl_last"] == pytest.approx(run["last"]["test"]["kl_calibrated"], abs=1e-6)
+        assert row["n_train"] == 24 and row["noise_share"] == (0.3 if row["condition"] == "flip30" else 0.0)
+    page = (study / "report.html").read_text()
+    assert "Drawn faces" in page and "plain &lt;loss&gt;" in page and "<script" not in page
+
+
+def test_doubt_is_judged_by_the_known_truth(study: Path) -> None:
+    """AUROC by counting pairs of a wrong and a right label."""
+    rows = pd.read_csv(study / "results.csv").set_index(["condition", "method", "seed"])
+    assert np.isnan(rows.loc[("flip0", "plain", 0), "auroc_label_doubt"])
+    samples = pd.read_csv(study / "runs" / "flip30-plain-short-0" / "samples.csv")
+    manifest = pd.read_csv(study / "manifests" / "flip30-0.csv").set_index("path").loc[samples["path"]]
+    wrong = (manifest["true_label"] != samples["label"].to_numpy()).to_numpy()
+    assert wrong.sum() == round(0.3 * 24)
+    doubt = samples["label_doubt"].to_numpy()
+    pairs = doubt[wrong][:, None] - doubt[~wrong]
+    wanted = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+    assert rows.loc[("flip30", "plain", 0), "auroc_label_doubt"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_table_by_hand(study: Path) -> None:
+    rows = pd.read_csv(study / "results.csv")
+    table = pd.read_csv(study / "table.csv").set_index(["condition", "method"])
+    own = rows[(rows["condition"] == "flip30") & (rows["method"] == "peers")].sort_values("seed")["kl_selected"]
+    base = rows[(rows["condition"] == "flip30") & (rows["method"] == "plain")].sort_values("seed")["kl_selected"]
+    row = table.loc[("flip30", "peers")]
+    assert row["kl_selected"] == pytest.approx(own.mean()) and row["seeds"] == 2
+    assert row["kl_selected_se"] == pytest.approx(own.std() / 2**0.5)
+    assert row["kl_selected_difference"] == pytest.approx((own.to_numpy() - base.to_numpy()).mean())
+    assert row["kl_selected_p"] == pytest.approx(stats.ttest_rel(own, base).pvalue, rel=1e-6)
+    right = {}
+    for method in ("peers", "plain"):
+        both = []
+        for seed in (0, 1):
+            answers = pd.read_csv(study / "runs" / f"flip30-{method}-short-{seed}" / "predictions.csv")
+            answers = answers[answers["split"] == "test"]
+            both.append((answers["label"] == answers["predicted"]).to_numpy())
+        right[method] = np.concatenate(both)
+    only, other = (right["peers"] & ~right["plain"]).sum(), (~right["peers"] & right["plain"]).sum()
+    wanted = stats.binomtest(only, only + other).pvalue if only + other else 1.0
+    assert row["mcnemar_p"] == pytest.approx(wanted, rel=1e-6)
+    assert row["mcnemar_p_holm"] >= row["mcnemar_p"]
+
+
+def test_a_finished_study_runs_nothing_and_writes_the_same(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    before = {name: (copy / name).read_bytes() for name in ("results.csv", "table.csv", "table.md")}
+    answer = kinesics("compare", copy / "drawn.yaml", "--data", faces, "--out", copy)
+    assert answer.code == 0 and ran == []
+    assert "peers" in answer.out and "Holm" in answer.out
+    for name, content in before.items():
+        assert (copy / name).read_bytes() == content
+
+
+def test_lost_runs_keep_their_rows_unless_fresh(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    before = (copy / "results.csv").read_bytes()
+    for name in CELLS[1:]:
+        shutil.rmtree(copy / "runs" / name)
+    words = ("compare", copy / "drawn.yaml", "--data", faces, "--out", copy)
+    listed = kinesics(*words, "--dry-run")
+    assert listed.out.count("recorded") == 7 and "0 to run" in listed.out
+    assert kinesics(*words).code == 0 and ran == []
+    assert (copy / "results.csv").read_bytes() == before
+    answer = kinesics(*words, "--fresh", "--only", "condition=flip0", "seed=0")
+    assert answer.code == 0 and ran == ["flip0-peers-short-0"]
+    assert len(pd.read_csv(copy / "results.csv")) == 2
+
+
+def test_a_changed_definition_is_noticed(copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
+    words = ("--data", faces, "--out", copy)
+    other = written(copy, schedules={"short": {"fit.epochs": 2}})
+    answer = kinesics("compare", other, *words)
+    assert answer.code == 2 and "another definition" in answer.err
+    answer = kinesics("compare", other, *words, "--fresh")
+    assert answer.code == 2 and "flip0-plain-short-0 was finished" in answer.err and "fit.epochs" in answer.err
+    table = pd.read_csv(faces)
+    place = table.index[table["split"] == "test"][0]
+    table.loc[place, "label"] = "fear" if table["label"][place] != "fear" else "anger"
+    changed = faces.with_name("changed.csv")
+    table.to_csv(changed, index=False)
+    answer = kinesics("compare", written(copy), "--data", changed, "--out", copy)
+    assert answer.code == 2 and "changed: data" in answer.err and ran == []
+
+
+def test_a_failed_cell_is_named_and_the_others_go_on(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    methods = {"weights": {"system": "cross_entropy"}, "plain": {"system": "cross_entropy"}}
+    methods["weights"] = {"system": "cross_entropy", "settings": {"weights": str(tmp_path / "none.safetensors")}}
+    path = written(tmp_path, methods=methods, conditions={"as_it_is": {}}, seeds=[0])
+    answer = kinesics("compare", path, "--data", faces, "--out", tmp_path / "out")
+    assert answer.code == 1 and ran == ["as_it_is-weights-short-0", "as_it_is-plain-short-0"]
+    assert "failed: as_it_is-weights-short-0: error:" in answer.out and "none.safetensors" in answer.out
+    assert list(pd.read_csv(tmp_path / "out" / "results.csv")["method"]) == ["plain"]
+    assert (tmp_path / "out" / "conditions_accuracy_selected.png").is_file()
+
+
+def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
+    answer = kinesics("compare", written(tmp_path), "--data", faces, "--out", tmp_path / "out", "--dry-run")
+    assert answer.code == 0 and "8 cells, 8 to run" in answer.out and ran == []
+    assert not (tmp_path / "out" / "runs").exists() and not (tmp_path / "out" / "results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "said"),
+    [
+        ((), {}, "names no manifest"),
+        (("--data", "none.csv"), {}, "no such manifest: none.csv"),
+        (("--data", "{faces}", "--jobs", "0"), {}, "--jobs must be at least 1"),
+        (("--data", "{faces}", "--only", "method"), {}, "expected WORD=NAME"),
+        (("--data", "{faces}", "--only", "methods=plain"), {}, "did you mean method?"),
+        (("--data", "{faces}", "--only", "method=plian"), {}, "did you mean plain?"),
+        (("--data", "x={faces}"), {}, "expected NAME=MANIFEST"),
+        (("--data", "{faces}"), {"methods": {"a": {"system": "cross_entopy"}}}, "did you mean cross_entropy"),
+        (("--data", "{faces}"), {"methods": {"a": {"system": "ldlva", "preset": "papr"}}}, "did you mean paper?"),
+        (("--data", "{faces}"), {"common": {"fit": {"epoch": 3}}}, "did you mean fit.epochs"),
+        (("--data", "{faces}"), {"common": {"fit": {"epochs": 0}}, "schedules": {"s": {}}}, "--fit.epochs must be"),
+        (("--data", "{faces}"), {"conditions": {"c": {"n_train": 900}}}, "n_train asks for 900"),
+    ],
+)
+def test_bad_input_is_answered_in_one_breath(
+    words: tuple[str, ...],
+    changes: dict[str, Any],
+    said: str,
+    faces: Path,
+    tmp_path: Path,
+    kinesics: Callable[..., Any],
+) -> None:
+    path = written(tmp_path, **changes)
+    given = [word.replace("{faces}", str(faces)) for word in words]
+    answer = kinesics("compare", path, "--out", tmp_path / "out", *given)
+    assert answer.code == 2 and said in answer.err and "Traceback" not in answer.err
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def running(folder: Path) -> list[int]:
+    """Processes whose command line names the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in content:
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+def test_killed_a_study_goes_on(
+    faces: Path, tmp_path: Path, started: Callable[..., Any], ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """`kill -9` of the study ends its cell too; started again it goes on with it."""
+    methods = {"plain": {"system": "cross_entropy"}}
+    slow = {"long": {"fit.epochs": 12, "fit.checkpoint_every": 1}}
+    path = written(tmp_path, methods=methods, conditions={"flip0": {"n_train": 24}}, seeds=[0], schedules=slow)
+    out = tmp_path / "out"
+    process = started("compare", path, "--data", faces, "--out", out)
+    deadline = time.monotonic() + 300
+    while not list(out.glob("runs/*/checkpoints/*.ckpt")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    locked = kinesics("compare", path, "--data", faces, "--out", out)
+    assert locked.code == 2 and "another kinesics compare is at work" in locked.err and ran == []
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    while running(out) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running(out) == []
+    listed = kinesics("compare", path, "--data", faces, "--out", out, "--dry-run")
+    assert "begun" in listed.out and "1 to run" in listed.out
+    assert json.loads(next(out.glob("runs/*/run.json")).read_text())["status"] == "running"
+    answer = kinesics("compare", path, "--data", faces, "--out", out)
+    assert answer.code == 0 and ran == ["flip0-plain-long-0"]
+    assert "resumed at" in answer.err
+    assert list(pd.read_csv(out / "results.csv")["epochs"]) == [12]
