@@ -63,11 +63,14 @@ def main(argv: Sequence[str]) -> int:
         top=given.top,
         device=given.device,
     )
+    proposing = given.propose_decisions is not None or given.propose_above is not None
+    if proposing:
+        session.check_free()
     if given.review and session.done():
         print(f"{session.out} holds this audit already: shown as it is")
     else:
         _print(session.perform(), str(session.out))
-    if given.propose_decisions is not None or given.propose_above is not None:
+    if proposing:
         count = session.propose(given.propose_decisions, given.propose_above)
         print(f"{session.decisions}: {count:,} relabels proposed")
     if given.review:
