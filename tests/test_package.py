@@ -51,6 +51,7 @@ def test_content(wheel: Path) -> None:
     }
     assert sources <= names
     assert "kinesics/py.typed" in names
+    assert {f"kinesics/studies/audit/gallery.{kind}" for kind in ("html", "css", "js")} <= names
     weights = REPOSITORY / "src" / "kinesics" / "weights"
     for path in (path for path in weights.rglob("*") if path.suffix in (".safetensors", ".json")):
         assert f"kinesics/weights/{path.name}" in names

@@ -95,7 +95,7 @@ def test_flags_on_the_pages_exist() -> None:
         *(["train", system] for system in ("ldlva", "cross_entropy", "fadnet")),
         ["federate", "cross_entropy"],
         ["federate", "compare"],
-        *(["data", verb] for verb in ("convert", "check", "stats")),
+        *(["data", verb] for verb in ("convert", "check", "stats", "apply-review")),
         *([verb] for verb in VERBS if verb != "data"),
     ):
         help_text = io.StringIO()

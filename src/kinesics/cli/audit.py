@@ -63,11 +63,14 @@ def main(argv: Sequence[str]) -> int:
         top=given.top,
         device=given.device,
     )
+    proposing = given.propose_decisions is not None or given.propose_above is not None
+    if proposing:
+        session.check_free()
     if given.review and session.done():
         print(f"{session.out} holds this audit already: shown as it is")
     else:
         _print(session.perform(), str(session.out))
-    if given.propose_decisions is not None or given.propose_above is not None:
+    if proposing:
         count = session.propose(given.propose_decisions, given.propose_above)
         print(f"{session.decisions}: {count:,} relabels proposed")
     if given.review:
@@ -101,4 +104,10 @@ def _print(found: Audit, out: str) -> None:
         f"{summary['samples']:,} training samples, {summary['expected_wrong']:,.0f} wrong labels expected, "
         f"{summary['in_doubt']:,} with a doubt of 0.5 or more"
     )
-    print(f"{out}/audit.csv, {out}/gallery.html")
+    if summary["expected_wrong"] > summary["samples"] / 2:
+        print(
+            "more than half of all labels in doubt: rather a model that knows too little of these data than so many "
+            "wrong labels; go by the order alone, or train longer"
+        )
+    page = Path(out) / "gallery.html"
+    print(f"{Path(out) / 'audit.csv'}, {page} ({page.stat().st_size / 1e6:.1f} MB)")

@@ -27,19 +27,14 @@ def test_posterior_is_bayes_rule() -> None:
     found = noise.posterior(belief, np.array([1]), given)[0]
     parts = np.array([0.5 * 0.1, 0.3 * 0.6, 0.2 * 0.5])
     assert np.allclose(found, parts / parts.sum())
+    found = noise.posterior(belief, np.array([1]), given, discount=0.5)[0]
+    parts = np.array([0.5**0.5 * 0.1, 0.3**0.5 * 0.6, 0.2**0.5 * 0.5])
+    assert np.allclose(found, parts / parts.sum())
 
 
 def test_label_given_truth_sums_to_one_for_each_truth() -> None:
     found = noise.label_given_truth(np.array([[8.0, 0.0], [2.0, 0.0]]), prior=1.0)
     assert np.allclose(found, [[9 / 12, 0.5], [3 / 12, 0.5]])
-
-
-def test_pool_is_the_normalised_geometric_mean() -> None:
-    a, b = np.array([[0.8, 0.2]]), np.array([[0.3, 0.7]])
-    expected = np.sqrt([0.8 * 0.3, 0.2 * 0.7])
-    assert np.allclose(noise.pool([a, b])[0], expected / expected.sum())
-    assert np.allclose(noise.pool([a, b], [1.0, 0.0]), a)
-    assert noise.pool([np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])])[0, 1] > 0.02, "no answer is a veto"
 
 
 def test_known_class_dependent_noise_is_found_again() -> None:

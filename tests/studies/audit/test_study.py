@@ -10,7 +10,7 @@ import numpy as np
 
 from kinesics.metrics.classification import auroc
 from kinesics.studies.audit.evidence import Evidence
-from kinesics.studies.audit.study import SHOWN_NEIGHBOURS, SIGNALS, Audit, audit, write_audit
+from kinesics.studies.audit.study import DISCOUNT, SHOWN_NEIGHBOURS, SIGNALS, Audit, audit, write_audit
 from kinesics.studies.crossval import OutOfFold
 
 
@@ -20,7 +20,30 @@ def test_wrong_labels_come_first_and_the_truth_is_proposed(found: Audit) -> None
     truth = (found.evidence.label[:8] - 1) % len(found.evidence.classes)
     assert (found.proposed_label[:8] == truth).mean() >= 0.75
     assert np.allclose(found.proposed.sum(1), 1)
-    assert np.allclose(found.doubt, 1 - found.proposed[np.arange(40), found.evidence.label])
+    assert ((found.doubt > 0) & (found.doubt < 1)).all()
+
+
+def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:
+    """Belief, confident joint and Bayes' rule once more, sample by sample."""
+    label, n, c = evidence.label, 40, len(evidence.classes)
+    belief = np.array([(evidence.model[i] + evidence.model[found.neighbour[i]].mean(0)) / 2 for i in range(n)])
+    least = [np.mean([belief[i, j] for i in range(n) if label[i] == j]) for j in range(c)]
+    joint = np.ones((c, c))
+    for i in range(n):
+        reached = [j for j in range(c) if belief[i, j] >= least[j]]
+        if reached:
+            joint[label[i], max(reached, key=lambda j: belief[i, j])] += 1
+    for i in range(n):
+        parts = [belief[i, j] ** DISCOUNT * joint[label[i], j] / joint[:, j].sum() for j in range(c)]
+        assert abs(found.doubt[i] - (1 - parts[label[i]] / sum(parts))) < 1e-9
+    assert np.allclose(found.proposed, belief)
+
+
+def test_a_doubt_of_one_half_proposes_another_label(found: Audit) -> None:
+    sure = replace(found, proposed=np.eye(len(found.evidence.classes))[found.evidence.label], doubt=np.full(40, 0.5))
+    assert (sure.proposed_label != found.evidence.label).all()
+    calm = replace(sure, doubt=np.full(40, 0.49))
+    assert (calm.proposed_label == found.evidence.label).all()
 
 
 def test_signals_are_those_that_the_run_has(evidence: Evidence, found: Audit) -> None:
@@ -57,8 +80,9 @@ def test_table(found: Audit, tmp_path: Path) -> None:
     assert first["line"] == str(position + 2)
     assert first["label"] == classes[found.evidence.label[position]]
     shares = {name: float(first[f"p_{name}"]) for name in classes}
-    assert max(shares, key=lambda name: shares[name]) == first["proposed"]
-    assert abs(1 - shares[first["label"]] - doubts[0]) < 1e-5
+    others = {name: share for name, share in shares.items() if name != first["label"]}
+    assert max(others, key=lambda name: others[name]) == first["proposed"]
+    assert abs(sum(shares.values()) - 1) < 1e-5
     for path, label in zip(first["against"].split(" | "), first["against_labels"].split(" | "), strict=True):
         assert classes[found.evidence.label[int(path[6:9])]] == label != first["label"]
 

@@ -6,6 +6,7 @@ const letters = "123456789bcdefghilmnoqstvwxyz";  // none of the keys that mean 
 const decisions = new Map();  // position -> {decision, label, when}
 const past = [];  // [position, what was decided before], the latest last
 const cards = [];
+let sending = Promise.resolve();  // one after the other, so that the last decision on a sample is the one that stays
 let shown = [];
 let now = 0;  // place in shown
 
@@ -121,7 +122,7 @@ function undo() {
 
 function settle(position) {
   paint(position);
-  if (served) send(position); else { say(""); remember(); }
+  if (served) sending = sending.then(() => send(position)); else { say(""); remember(); }
 }
 
 function chosenClass(position) {

@@ -61,26 +61,15 @@ def label_given_truth(joint: Floats, prior: float = 1.0) -> Floats:
     return np.asarray(smooth / smooth.sum(axis=0, keepdims=True), dtype=np.float64)
 
 
-def posterior(belief: Floats, label: Ints, given_by_true: Floats) -> Floats:
-    """(N, C) P(true j | x, given label) by Bayes' rule.
+def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
+    """(N, C) P(true j | x, given label) by Bayes' rule, from q^discount P(given | true), rows summing to 1.
 
     Args:
         belief: (N, C) q(j | x), rows summing to 1.
         label: (N,) given labels.
         given_by_true: (C, C) P(given i | true j).
+        discount: in (0, 1]; below 1 what is believed counts for less: models that learned from the same wrong labels
+            are surer than they ought to be, and not independent of the label they are to judge.
     """
-    joint = np.maximum(belief, 1e-12) * given_by_true[label]
+    joint = np.maximum(belief, 1e-12) ** discount * given_by_true[label]
     return np.asarray(joint / joint.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def pool(answers: list[Floats], weights: list[float] | None = None) -> Floats:
-    """(N, C) the logarithmic opinion pool of several answers: their weighted geometric mean, rows summing to 1.
-
-    Args:
-        answers: (N, C) arrays, rows summing to 1; zeros are lifted to 1e-3, so that no answer is a veto.
-        weights: one an answer, summing to 1; equal by default.
-    """
-    shares = weights or [1.0 / len(answers)] * len(answers)
-    log = sum(w * np.log(np.maximum(a, 1e-3)) for w, a in zip(shares, answers, strict=True))
-    raised = np.exp(log - np.max(log, axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)

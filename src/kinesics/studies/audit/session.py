@@ -113,6 +113,17 @@ class AuditSession:
             stream.write("\n")
         return found
 
+    def check_free(self) -> None:
+        """Refuse to propose decisions where there are some.
+
+        Raises:
+            UserError: the file exists.
+        """
+        if self.decisions.exists():
+            raise UserError(
+                f"{self.decisions} exists and would be lost", hint="give another file by --decisions, or remove it"
+            )
+
     def propose(self, count: int | None, doubt: float | None) -> int:
         """Write decisions that relabel the most doubtful samples for which another label is proposed.
 
@@ -126,10 +137,7 @@ class AuditSession:
         Raises:
             UserError: there are decisions already.
         """
-        if self.decisions.exists():
-            raise UserError(
-                f"{self.decisions} exists and would be lost", hint="give another file by --decisions, or remove it"
-            )
+        self.check_free()
         _, columns = csv_columns(self.out / "audit.csv", ("path", "label", "proposed", "doubt"))
         when = now()
         rows = zip(columns["path"], columns["label"], columns["proposed"], columns["doubt"], strict=True)

@@ -28,6 +28,9 @@ SIGNALS = {
 }
 """Column of audit.csv -> what it says; each in [0, 1], higher = more likely wrong. Some are absent, by the run."""
 
+DISCOUNT = 0.7
+"""Power of the belief in Bayes' rule; measured on FER+ with its original labels (EXPERIMENTS.md)."""
+
 SHOWN_NEIGHBOURS = 5
 """Neighbours with another label that are listed as speaking against one."""
 
@@ -39,7 +42,7 @@ class Audit:
     Args:
         evidence: what it rests on.
         signals: name -> (N,), those of `SIGNALS` that the evidence has.
-        proposed: (N, C) P(true j | picture, given label).
+        proposed: (N, C) what is believed of each picture before its own label is looked at.
         doubt: (N,) 1 - P(the given label is true | picture, given label).
         neighbour: (N, K) positions of the most similar other samples, -1 for none.
     """
@@ -57,8 +60,10 @@ class Audit:
 
     @property
     def proposed_label(self) -> Ints:
-        """(N,) most probable class by `proposed`."""
-        return np.asarray(self.proposed.argmax(axis=1), dtype=np.int64)
+        """(N,) most probable class by `proposed`; where the doubt is 0.5 or more, the most probable other class."""
+        others = self.proposed.copy()
+        others[np.arange(len(others)), self.evidence.label] = -1.0
+        return np.where(self.doubt >= 0.5, others.argmax(axis=1), self.proposed.argmax(axis=1)).astype(np.int64)
 
     def against(self, position: int) -> list[int]:
         """The nearest neighbours of a sample that carry another label, at most `SHOWN_NEIGHBOURS`."""
@@ -94,9 +99,10 @@ class Audit:
 def audit(evidence: Evidence, k: int = 20) -> Audit:
     """Combine everything that is known of each label.
 
-    What is believed of a picture before its own label is looked at, q(j | x), is the logarithmic opinion pool of the
-    finished model, of the mean answer to the neighbours, and of the out-of-fold model and the constructed distribution
-    where there are any. `noise.posterior` then weighs the given label by how labels of this data set go wrong.
+    What is believed of a picture before its own label is looked at, q(j | x), is the mean of up to three answers: by
+    the finished model, by the out-of-fold model where there are folds, and the mean answer to the neighbours (out of
+    fold where there are folds). `noise.posterior` then weighs the given label by how labels of this data set go wrong.
+    The learned uncertainty and the constructed distribution are listed as signals; they contain the label itself.
 
     Args:
         evidence: of a run.
@@ -118,10 +124,10 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
         found["fold_doubt"] = signals.disbelief(folds, label)
         found["fold_margin"] = signals.margin(folds, label)
     answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
-    belief = noise.pool(answers)
+    belief = np.mean(answers, axis=0)
     given_by_true = noise.label_given_truth(noise.confident_joint(belief, label))
-    proposed = noise.posterior(belief, label, given_by_true)
-    return Audit(evidence, found, proposed, signals.disbelief(proposed, label), neighbour)
+    doubt = signals.disbelief(noise.posterior(belief, label, given_by_true, DISCOUNT), label)
+    return Audit(evidence, found, belief, doubt, neighbour)
 
 
 def write_audit(found: Audit, path: Path) -> None:

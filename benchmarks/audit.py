@@ -1,0 +1,201 @@
+"""How well `kinesics audit` finds wrong labels of FER+, against a model's own doubt and confident learning.
+
+    python benchmarks/audit.py SHEETS WORK --seeds 0 1 2 --jobs 2
+    python benchmarks/audit.py SHEETS WORK --seeds 0 --retrain 1000
+
+Cells are condition x method x seed: a training of the short schedule as in ferplus_noise.py (whose finished runs under
+WORK are used), then `kinesics audit RUN --folds K`. Both go on where they were stopped. Results: benchmarks/audit.csv,
+one row a score; rows of other cells that are in the file already are kept.
+
+Conditions: natural (original FER2013 labels; a label is wrong where it differs from a FER+ majority of at least six
+votes, images without such a majority are not judged) and flip30 (majority, 30 % symmetric flips; all are judged).
+Scores: `doubt` is the audit's combination, then every signal of audit.csv, then `cleanlab_*`: confident learning's
+ranking by the cleanlab package (pip install cleanlab; used here alone) on the same out-of-fold probabilities. The
+model's own doubt, 1 - p(label), is the row `model_doubt` of method cross_entropy.
+
+--retrain N relabels the N most doubtful samples as the audit proposes, trains plain cross-entropy again on the
+corrected manifest and writes the test accuracy of both trainings to a row of its own, `retrain_N`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ferplus_manifest import read_table, write_condition, write_images
+from ferplus_noise import COMMON, METHODS, SCHEDULES, run_cell
+
+from kinesics.data.emotions import BASIC
+from kinesics.metrics.classification import auroc, average_precision
+
+HERE = Path(__file__).resolve().parent
+CONDITIONS = ("natural", "flip30")
+LEAST_VOTES = 6
+KEYS = ("condition", "method", "seed", "n_train", "folds", "score")
+COLUMNS = (
+    *KEYS, "epochs", "judged", "wrong", "average_precision", "auroc", "precision_1000", "precision_5000",
+    "proposals_right_1000", "accuracy_before", "accuracy_after", "commit",
+)  # fmt: skip
+
+Cell = tuple[str, str, int]
+
+
+def name_of(cell: Cell, n_train: int) -> str:
+    """As ferplus_noise.py names the run of a cell."""
+    condition, method, seed = cell
+    return "-".join(map(str, (condition, method, "short", seed, n_train)))
+
+
+def command(work: Path, log: Path, *words: object) -> bool:
+    """Run a verb with one thread, its output in a log; whether it ended well."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "KINESICS_CACHE": str(work / "cache")}
+    with log.open("a") as stream:
+        whole = [sys.executable, "-m", "kinesics", *map(str, words)]
+        done = subprocess.run(whole, stdout=stream, stderr=stream, env=environment, check=False)
+    print(log.stem, "done" if done.returncode == 0 else f"FAILED, see {log}", flush=True)
+    return done.returncode == 0
+
+
+def audit_cell(cell: Cell, table: pd.DataFrame, work: Path, n_train: int, folds: int, retrain: int) -> None:
+    """Train, audit, and where asked train again on the corrected labels."""
+    condition, method, seed = cell
+    run_cell((condition, method, "short", seed), table, work, n_train)
+    run, out = work / "runs" / name_of(cell, n_train), work / "audits" / name_of(cell, n_train)
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = write_condition(table, work, condition, seed, n_train)
+    if not command(work, out / "audit.log", "audit", run, "--data", manifest, "--folds", folds, "--out", out):
+        return
+    if retrain:
+        again(cell, manifest, run, out, work, folds, retrain)
+
+
+def again(cell: Cell, manifest: Path, run: Path, out: Path, work: Path, folds: int, count: int) -> None:
+    """Plain cross-entropy on the manifest with `count` relabels, in out/retrain-COUNT."""
+    decisions, second = out / f"decisions-{count}.csv", out / f"retrain-{count}"
+    corrected = manifest.with_name(f"{out.name}-relabelled-{count}.csv")
+    decisions.unlink(missing_ok=True)
+    audit = ("audit", run, "--data", manifest, "--folds", folds, "--out", out)
+    proposed = command(work, out / "audit.log", *audit, "--propose-decisions", count, "--decisions", decisions)
+    if not proposed or not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, corrected):
+        return
+    if not finished(second):
+        words = ["train", "cross_entropy", *COMMON, "--data", corrected, "--out", second, "--seed", cell[2]]
+        words += ["--fit.epochs", SCHEDULES["short"], *(["--resume"] if second.exists() else [])]
+        command(work, out / f"retrain-{count}.log", *words)
+
+
+def finished(run: Path) -> bool:
+    """Whether a run directory holds a whole run."""
+    return (run / "run.json").exists() and json.loads((run / "run.json").read_text())["status"] == "finished"
+
+
+def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> list[dict[str, object]]:
+    """One row a score of a finished cell."""
+    condition, method, seed = cell
+    run, out = work / "runs" / name_of(cell, n_train), work / "audits" / name_of(cell, n_train)
+    if not finished(run) or not (out / "audit.json").exists():
+        return []
+    description = json.loads((run / "run.json").read_text())
+    audit = pd.read_csv(out / "audit.csv")
+    manifest = pd.read_csv(work / f"{condition}-{seed}-{n_train or 'all'}.csv").set_index("path").loc[audit["path"]]
+    votes = manifest[[f"p_{name}" for name in BASIC]].max(axis=1).to_numpy()
+    judged = votes >= LEAST_VOTES if condition == "natural" else np.ones(len(audit), dtype=bool)
+    truth = manifest["majority"].to_numpy()
+    wrong, right = audit["label"].to_numpy() != truth, audit["proposed"].to_numpy() == truth
+    base: dict[str, object] = {
+        "condition": condition, "method": method, "seed": seed, "n_train": description["data"]["train"],
+        "folds": folds, "epochs": SCHEDULES["short"], "judged": int(judged.sum()), "wrong": int(wrong[judged].sum()),
+        "commit": description["environment"]["git_commit"],
+    }  # fmt: skip
+    signals = [name for name in audit if name == "doubt" or name.endswith(("_doubt", "_margin", "uncertainty"))]
+    scores = {name: audit[name].to_numpy() for name in signals} | confident_learning(audit, run, out, description)
+    rows = []
+    for name, score in scores.items():
+        order = np.argsort(-score[judged], kind="stable")
+        found = wrong[judged][order]
+        row = base | {"score": name}
+        row["average_precision"] = round(average_precision(score[judged], wrong[judged]), 4)
+        row["auroc"] = round(auroc(score[judged], wrong[judged]), 4)
+        row |= {f"precision_{n}": round(float(found[:n].mean()), 4) for n in (1000, 5000)}
+        if name == "doubt":
+            row["proposals_right_1000"] = round(float(right[judged][order][:1000].mean()), 4)
+        rows.append(row)
+    second = out / f"retrain-{retrain}"
+    if retrain and finished(second):
+        both = (description, json.loads((second / "run.json").read_text()))
+        before, after = (round(run["selected"]["test"]["accuracy"], 5) for run in both)
+        rows.append(base | {"score": f"retrain_{retrain}", "accuracy_before": before, "accuracy_after": after})
+    return rows
+
+
+def confident_learning(audit: pd.DataFrame, run: Path, out: Path, description: dict) -> dict[str, np.ndarray]:
+    """cleanlab's label quality scores, turned over, in the order of the audit."""
+    try:
+        from cleanlab.rank import get_label_quality_scores
+    except ImportError:
+        sys.exit("this benchmark compares with cleanlab: pip install cleanlab")
+    samples = pd.read_csv(run / "samples.csv")
+    probability = np.zeros((len(samples), len(description["classes"])))
+    for path in sorted((out / "folds").glob("fold-*.npz")):
+        with np.load(path, allow_pickle=False) as stored:
+            probability[stored["position"]] = stored["probability"]
+    label = samples["label"].map(description["classes"].index).to_numpy()
+    place = pd.Series(np.arange(len(samples)), samples["path"]).loc[audit["path"]].to_numpy()
+    return {
+        f"cleanlab_{method}": -get_label_quality_scores(label, probability, method=method)[place]
+        for method in ("self_confidence", "normalized_margin")
+    }
+
+
+def merge(path: Path, rows: list[dict[str, object]]) -> int:
+    """Write the rows; those of the file that are of other cells or scores stay. Returns how many there are now."""
+    fresh = {tuple(str(row[key]) for key in KEYS): row for row in rows}
+    kept: dict[tuple[str, ...], dict[str, object]] = {}
+    if path.exists():
+        with path.open(newline="") as stream:
+            kept = {tuple(row[key] for key in KEYS): dict(row) for row in csv.DictReader(stream)}
+    both = kept | fresh
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(both.values())
+    return len(both)
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sheets", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--conditions", nargs="+", default=list(CONDITIONS), choices=CONDITIONS)
+    parser.add_argument("--methods", nargs="+", default=["cross_entropy"], choices=list(METHODS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--n-train", type=int, default=10000, help="training images; 0 for all")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--retrain", type=int, default=0, metavar="N", help="relabel N samples and train again")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only-collect", action="store_true")
+    parser.add_argument("--out", type=Path, default=HERE / "audit.csv")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    cells = [(c, m, seed) for seed in given.seeds for c in given.conditions for m in given.methods]
+    if not given.only_collect:
+        table = read_table(given.sheets)
+        write_images(given.sheets, given.work, table["index"].tolist())
+        with ThreadPoolExecutor(given.jobs) as pool:
+            args = (table, given.work, given.n_train, given.folds, given.retrain)
+            list(pool.map(lambda cell: audit_cell(cell, *args), cells))
+    rows = [r for cell in cells for r in collect(cell, given.work, given.n_train, given.folds, given.retrain)]
+    print(f"{merge(given.out, rows)} rows in {given.out}, {len(rows)} of them new")
+
+
+if __name__ == "__main__":
+    main()
