@@ -201,6 +201,29 @@ def test_a_failed_cell_is_named_and_the_others_go_on(
     assert (tmp_path / "out" / "conditions_accuracy_selected.png").is_file()
 
 
+def test_trained_on_one_set_and_judged_by_another(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """The other set lacks two classes and spells one otherwise; the page says what was compared."""
+    table = pd.read_csv(faces)
+    table = table[~table["label"].isin(["fear", "disgust"])]
+    table = table.drop(columns=[name for name in table if name.startswith("p_")])
+    table["label"] = table["label"].replace("happiness", "Happy")
+    other = faces.with_name("other_set.csv")
+    table.to_csv(other, index=False)
+    conditions = {"cross": {"data": "a", "test_data": "b"}}
+    path = written(tmp_path, data={"a": "x.csv", "b": "y.csv"}, conditions=conditions, seeds=[0])
+    words = ("--data", f"a={faces}", "--data", f"b={other}", "--out", tmp_path / "out", "--only", "method=plain")
+    answer = kinesics("compare", path, *words)
+    assert answer.code == 0 and ran == ["cross-plain-short-0"], answer.err
+    answers = pd.read_csv(tmp_path / "out" / "runs" / ran[0] / "predictions.csv")
+    test = answers[answers["split"] == "test"]
+    wanted = table[table["split"] == "test"]["label"].replace("Happy", "happiness")
+    assert list(test["label"]) == list(wanted)
+    assert not {"p_fear", "p_disgust"} & set(answers)
+    assert "left out: fear, disgust" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
     answer = kinesics("compare", written(tmp_path), "--data", faces, "--out", tmp_path / "out", "--dry-run")
     assert answer.code == 0 and "8 cells, 8 to run" in answer.out and ran == []

@@ -1,0 +1,56 @@
+"""benchmarks/noise_study.py and its table: rows taken over, and what is set in bold."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from kinesics.studies.cells import cells
+from kinesics.studies.reading import read_study
+from kinesics.studies.results import read_results, recorded
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """benchmarks/noise_study.py as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    for name in ("noise_study", "ferplus_manifest", "readme_tables"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module("noise_study")
+
+
+def test_rows_of_the_older_benchmark_are_rows_of_the_study(script: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    script.seed_rows(ROOT / "benchmarks" / "ferplus_noise.csv", path)
+    old, new = pd.read_csv(ROOT / "benchmarks" / "ferplus_noise.csv"), pd.read_csv(path)
+    clean = old[(old["condition"] == "clean") & (old["seed"] == 1) & (old["schedule"] == "long")].iloc[0]
+    same = new[(new["condition"] == "flip0") & (new["seed"] == 1) & (new["schedule"] == "long")].iloc[0]
+    assert (clean["method"], clean["accuracy_last"]) == (same["method"], same["accuracy_last"])
+    assert set(new["method"]) == {"cross_entropy", "smoothed", "ldlva"} and new["noise_share"].isin([0.0, 0.3]).all()
+    study = read_study(script.STUDY)
+    assert len(recorded(study, read_results(path), cells(study))) == len(new)
+    before = path.read_bytes()
+    script.seed_rows(ROOT / "benchmarks" / "ferplus_noise.csv", path)
+    assert path.read_bytes() == before
+
+
+def test_bold_is_the_best_that_saw_noisy_labels_only(script: ModuleType) -> None:
+    tables = importlib.import_module("readme_tables")
+    rows = [
+        {
+            "condition": "flip30", "method": method, "schedule": "short", "seed": 0, "epochs": 10,
+            "accuracy_selected": accuracy, "accuracy_last": accuracy, "kl_selected": kl, "kl_last": kl,
+            "auroc_label_doubt": 0.9,
+        }
+        for method, accuracy, kl in (("cross_entropy", 0.7, 0.6), ("scn", 0.72, 0.65), ("ldl_votes", 0.8, 0.4))
+    ]  # fmt: skip
+    text = tables.noise_study(pd.DataFrame(rows))
+    assert "| majority, 30 % flipped | 10 | SCN | **72.0** | **72.0** | 0.650 | 0.650 |" in text
+    assert "| cross-entropy | 70.0 | 70.0 | **0.600** |" in text and "| votes (ceiling) | 80.0 |" in text
