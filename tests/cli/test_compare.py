@@ -18,8 +18,8 @@ import yaml
 from scipy import stats
 
 from kinesics.errors import UserError
-from kinesics.studies import execution, worker
-from kinesics.studies.execution import Job
+from kinesics.studies.compare import execution, worker
+from kinesics.studies.compare.execution import Job
 
 STUDY: dict[str, Any] = {
     "title": "Drawn faces",

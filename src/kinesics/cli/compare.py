@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
     if given.jobs < 1:
         raise UserError(f"--jobs must be at least 1; got {given.jobs}")
     from kinesics.cli.tables import print_table
-    from kinesics.studies import compare
-    from kinesics.studies.reading import read_study
+    from kinesics.studies.compare import study as compare
+    from kinesics.studies.compare.reading import read_study
 
     study = compare.with_data(read_study(given.study), given.data)
     folder = given.out or Path(study.out or f"runs/{study.name}")

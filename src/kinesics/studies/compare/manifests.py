@@ -21,8 +21,8 @@ from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
 from kinesics.data.splits import split_by_group
 from kinesics.errors import UserError
-from kinesics.studies.cells import classes_of
-from kinesics.studies.config import VOTES, Noise, Study
+from kinesics.studies.compare.cells import classes_of
+from kinesics.studies.compare.config import VOTES, Noise, Study
 
 TRUTH = "true_label"
 """Column of a derived manifest with the labels as they were before they were made wrong."""

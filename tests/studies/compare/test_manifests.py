@@ -14,10 +14,10 @@ import yaml
 
 from kinesics.data.emotions import BASIC
 from kinesics.errors import UserError
-from kinesics.studies.manifests import derive
-from kinesics.studies.reading import read_study
+from kinesics.studies.compare.manifests import derive
+from kinesics.studies.compare.reading import read_study
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from kinesics.engine.session import changed_settings
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe
 from kinesics.progress import track
-from kinesics.studies.cells import Cell
+from kinesics.studies.compare.cells import Cell
 from kinesics.systems import get_system
 
 log = logging.getLogger("kinesics")
@@ -159,7 +159,7 @@ def _run(job: Job, threads: int, running: set[subprocess.Popen[bytes]]) -> int:
     verb = "federate" if isinstance(job.recipe, FederatedRecipe) else "train"
     write_config(job.run, job.recipe)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "kinesics.studies.worker", verb, str(job.run.folder)]
+    command = [sys.executable, "-m", "kinesics.studies.compare.worker", verb, str(job.run.folder)]
     with job.log_file.open("ab") as stream:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment)
         running.add(process)

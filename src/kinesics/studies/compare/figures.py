@@ -13,8 +13,8 @@ from matplotlib.ticker import PercentFormatter
 from kinesics.engine.figure_style import plain, short, styled
 from kinesics.engine.metric_names import describe
 from kinesics.engine.palette import light, series
-from kinesics.studies.results import MEASURES
-from kinesics.studies.table import title_of
+from kinesics.studies.compare.results import MEASURES
+from kinesics.studies.compare.table import title_of
 
 _MARKERS = "osD^vP"
 _DASHES = ("-", "--", "-.", ":")

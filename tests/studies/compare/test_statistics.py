@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kinesics.studies.statistics import holm, mcnemar, paired_bootstrap, paired_t
+from kinesics.studies.compare.statistics import holm, mcnemar, paired_bootstrap, paired_t
 
 
 def test_paired_t_is_scipys_and_that_of_the_formula() -> None:

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from kinesics.errors import UserError
-from kinesics.studies.cells import cells, definition, settings_of
-from kinesics.studies.config import Study
-from kinesics.studies.reading import read_study
+from kinesics.studies.compare.cells import cells, definition, settings_of
+from kinesics.studies.compare.config import Study
+from kinesics.studies.compare.reading import read_study
 from kinesics.systems import SYSTEMS
 
-FOLDER = Path(__file__).resolve().parents[2] / "configs" / "studies"
+FOLDER = Path(__file__).resolve().parents[3] / "configs" / "studies"
 STUDIES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.startswith("common"))
 RIVALS = {"scn", "eac", "rul", "ldl_votes"}
 GOOD: dict[str, Any] = {
@@ -177,7 +177,7 @@ def test_published_studies_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_recipes_of_published_studies_are_sound(path: Path, tmp_path: Path) -> None:
     """Each registered method in each condition has settings that its system takes."""
-    from kinesics.studies.cells import recipe_of
+    from kinesics.studies.compare.cells import recipe_of
 
     found = read_study(path)
     seen = set()

@@ -1,4 +1,4 @@
-"""A cell in a process of its own: `python -m kinesics.studies.worker train|federate RUN`.
+"""A cell in a process of its own: `python -m kinesics.studies.compare.worker train|federate RUN`.
 
 It goes on with the recipe in RUN/config.yaml, as `kinesics train --resume RUN` does, and ends when the study that
 started it ends: its standard input is a pipe from there, and nothing is ever written into it.

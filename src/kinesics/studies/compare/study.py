@@ -15,11 +15,11 @@ import pandas as pd
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.files import atomic_write
-from kinesics.studies import results, table
-from kinesics.studies.cells import Cell, cells, recipe_of
-from kinesics.studies.config import Study
-from kinesics.studies.execution import Job, check_unchanged, only_one, run_jobs, threads_each
-from kinesics.studies.manifests import Derived, derive, source_of
+from kinesics.studies.compare import results, table
+from kinesics.studies.compare.cells import Cell, cells, recipe_of
+from kinesics.studies.compare.config import Study
+from kinesics.studies.compare.execution import Job, check_unchanged, only_one, run_jobs, threads_each
+from kinesics.studies.compare.manifests import Derived, derive, source_of
 
 log = logging.getLogger("kinesics")
 
@@ -153,7 +153,7 @@ def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
 
 def _write(plan: Plan, results_file: Path, failed: dict[Cell, str]) -> Outcome:
     """results.csv, table.csv, table.md, the plots and report.html, out of what is finished."""
-    from kinesics.studies.page import write_page
+    from kinesics.studies.compare.page import write_page
 
     study = plan.study
     done = [job for job in plan.jobs if job.state == "finished"]

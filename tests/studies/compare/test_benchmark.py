@@ -10,11 +10,11 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from kinesics.studies.cells import cells
-from kinesics.studies.reading import read_study
-from kinesics.studies.results import read_results, recorded
+from kinesics.studies.compare.cells import cells
+from kinesics.studies.compare.reading import read_study
+from kinesics.studies.compare.results import read_results, recorded
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

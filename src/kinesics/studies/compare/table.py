@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from kinesics.engine.metric_names import describe
-from kinesics.studies.config import Study
-from kinesics.studies.results import MEASURES, SCORES, key_of
-from kinesics.studies.statistics import holm, mcnemar, paired_bootstrap, paired_t
+from kinesics.studies.compare.config import Study
+from kinesics.studies.compare.results import MEASURES, SCORES, key_of
+from kinesics.studies.compare.statistics import holm, mcnemar, paired_bootstrap, paired_t
 
 Answers = Mapping[tuple[str, str, str, int], pd.Series]
 """Cell key -> whether each test sample was answered rightly, by path (or squared errors, for numbers)."""

@@ -13,7 +13,7 @@ import yaml
 
 from kinesics.data.reading import as_class
 from kinesics.errors import UserError
-from kinesics.studies.config import NOISE_KINDS, SAMPLINGS, Condition, Method, Noise, Settings, Study
+from kinesics.studies.compare.config import NOISE_KINDS, SAMPLINGS, Condition, Method, Noise, Settings, Study
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
 _OURS = ("system", "preset", "data", "out", "seed")

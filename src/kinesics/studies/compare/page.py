@@ -15,10 +15,10 @@ from kinesics.engine.metric_names import describe
 from kinesics.engine.page import Picture, Section, details, table_html, write_report
 from kinesics.engine.report import FOOTER, FOOTER_OF_NUMBERS
 from kinesics.engine.report_sections import facts_table, first_and_last
-from kinesics.studies import figures
-from kinesics.studies.config import Condition, Study
-from kinesics.studies.results import MEASURES
-from kinesics.studies.table import cell_text, heads, p_text, records, tested_metric, title_of, with_error
+from kinesics.studies.compare import figures
+from kinesics.studies.compare.config import Condition, Study
+from kinesics.studies.compare.results import MEASURES
+from kinesics.studies.compare.table import cell_text, heads, p_text, records, tested_metric, title_of, with_error
 
 PeopleTable = tuple[list[str], list[list[str]], str]
 """Heads, rows and caption of the table for people."""

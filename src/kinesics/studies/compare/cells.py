@@ -14,7 +14,7 @@ from typing import Any
 from kinesics.engine.config import Recipe
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe, add_flags
-from kinesics.studies.config import Condition, Study
+from kinesics.studies.compare.config import Condition, Study
 from kinesics.systems.recipe import make_recipe
 
 KEY = ("condition", "method", "schedule", "seed")

@@ -12,10 +12,10 @@ from kinesics.data.manifest import read as read_manifest
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.metrics.classification import auroc
-from kinesics.studies.cells import KEY, Cell, definition
-from kinesics.studies.config import Study
-from kinesics.studies.execution import Job
-from kinesics.studies.manifests import TRUTH
+from kinesics.studies.compare.cells import KEY, Cell, definition
+from kinesics.studies.compare.config import Study
+from kinesics.studies.compare.execution import Job
+from kinesics.studies.compare.manifests import TRUTH
 
 MEASURES = {
     "accuracy": "accuracy", "uar": "uar", "macro_f1": "macro_f1", "kl": "kl_calibrated", "ece": "ece_calibrated",
