@@ -46,7 +46,8 @@ def test_the_assignment_is_the_best_of_all(seed: int) -> None:
     tracker = Tracker(TrackingConfig(overlap=0.2))
     tracker.detected(before, np.ones(5))
     expected = [track.box for track in tracker.moved()]
-    share = overlaps(np.array(expected), after)
+    wide = [np.array([(x - w / 4, y - h / 4, 1.5 * w, 1.5 * h) for x, y, w, h in boxes]) for boxes in (expected, after)]
+    share = overlaps(*wide)
     share = np.where(share >= 0.2, share, 0)
     best = max(sum(share[i, j] for j, i in enumerate(order)) for order in permutations(range(5), 4))
     pairs, _, _ = tracker._matched(tracker._tracks, after, np.arange(4))
