@@ -21,8 +21,9 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy src
 
+# As many tests at a time as there are cores, with one thread each.
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)

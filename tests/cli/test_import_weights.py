@@ -56,7 +56,7 @@ def test_an_imported_model_answers_as_the_network_does(
         (("--classes", "happy,happiness"), "two or more different names"),
         (("--backbone", "resnet50"), "resnet50"),
         (("--stem", "imagenet"), "conv1.weight is (64, 3, 3, 3) in the file, (64, 3, 7, 7) in the model"),
-        (("--backbone", "vgg19"), "compact, resnet18"),
+        (("--backbone", "vgg19"), "compact, compact_wide"),
         (("--backbone", "vgg16"), "does not fill a vgg16 of 3 classes"),
         (("--preset", "paper"), "has no preset 'paper'"),
         (("--size", "4"), "between 8 and 1024"),
