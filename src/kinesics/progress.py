@@ -41,10 +41,20 @@ def track(iterable: Iterable[T], description: str, total: int | None = None, eve
             iterable, description=description, total=total, console=Console(stderr=True), transient=True
         )
         return
-    last = time.monotonic()
+    began = last = time.monotonic()
     for done, item in enumerate(iterable):
         now = time.monotonic()
         if now - last >= every_s:
-            log.info("%s: %d%s", description, done, f" of {total}" if total is not None else "")
+            left = ""
+            if total is not None and total > done > 0:
+                left = f", {clock((now - began) / done * (total - done))} left"
+            log.info("%s: %d%s%s", description, done, f" of {total}" if total is not None else "", left)
             last = now
         yield item
+
+
+def clock(seconds: float) -> str:
+    """`75` -> 1:15, `3675` -> 1:01:15."""
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kinesics.data import decode
-from kinesics.data.decode import UnreadableImage, load_image
+from kinesics.data.decode import load_image
+from kinesics.vision import media
+from kinesics.vision.media import UnreadableImage
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 """Pillow warns about what it then refuses."""
@@ -163,8 +164,8 @@ def test_boxes_without_any_picture_are_refused(tmp_path: Path) -> None:
 
 def test_every_listed_format_is_one_that_pillow_may_know() -> None:
     Image.init()
-    assert {"PNG", "JPEG", "BMP", "GIF"} <= set(decode._formats()) <= set(Image.OPEN)
-    assert not {"EPS", "PSD", "FITS"} & set(decode._formats())
+    assert {"PNG", "JPEG", "BMP", "GIF"} <= set(media._formats()) <= set(Image.OPEN)
+    assert not {"EPS", "PSD", "FITS"} & set(media._formats())
 
 
 _GOOD: list[bytes] = []

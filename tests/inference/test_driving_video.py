@@ -14,7 +14,8 @@ from kinesics.data.synthetic.road_drawing import render
 from kinesics.data.synthetic.road_track import Road
 from kinesics.errors import UserError
 from kinesics.inference.driving import Moment
-from kinesics.inference.driving_video import EXPERT, POLICY, Overlay, VideoWriter, default_suffix
+from kinesics.inference.driving_video import EXPERT, POLICY, Overlay
+from kinesics.vision.film import VideoWriter, default_suffix
 
 
 def moments(n: int, steering: float = 0.4) -> list[Moment]:

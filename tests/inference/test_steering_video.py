@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from kinesics.errors import UserError
-from kinesics.inference.driving_video import EXPERT, POLICY, VideoWriter
+from kinesics.inference.driving_video import EXPERT, POLICY
 from kinesics.inference.steering_video import CHART, SteeringOverlay, film_steering, scale_of
+from kinesics.vision.film import VideoWriter
 
 SIZE = (320, 160)
 PICTURE = (slice(130, 300), slice(0, 640))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kinesics.inference.driving import Moment
-    from kinesics.inference.driving_video import Overlay, VideoWriter
+    from kinesics.inference.driving_video import Overlay
+    from kinesics.vision.film import VideoWriter
 
 _STREAM = 43
 
@@ -47,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     from kinesics.engine.config import require
     from kinesics.files import atomic_write
     from kinesics.inference.driving import drive
-    from kinesics.inference.driving_video import Overlay, VideoWriter, default_suffix
+    from kinesics.inference.driving_video import Overlay
     from kinesics.progress import track
+    from kinesics.vision.film import VideoWriter, default_suffix
 
     require(given.roads >= 1, "--roads", given.roads, "at least 1")
     require(given.seed >= 0, "--seed", given.seed, "at least 0")

@@ -50,9 +50,9 @@ def main(argv: Sequence[str]) -> int:
 
     from kinesics.engine.config import require
     from kinesics.errors import UserError
-    from kinesics.inference.driving_video import VideoWriter
     from kinesics.inference.predictor import load
     from kinesics.progress import log
+    from kinesics.vision.film import VideoWriter
 
     require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
     files, truth = _files(given.images, given.where)

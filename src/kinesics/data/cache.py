@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from kinesics.data.blocks import in_blocks
-from kinesics.data.decode import UnreadableImage, load_image
+from kinesics.data.decode import load_image
 from kinesics.data.manifest import Manifest
 from kinesics.data.tables import SHOWN
 from kinesics.errors import UserError
 from kinesics.files import atomic_write, cache_folder
+from kinesics.vision.crop import CropRule
+from kinesics.vision.media import UnreadableImage
 
 log = logging.getLogger("kinesics")
 
@@ -70,6 +72,7 @@ def open_cache(
     folder: Path | None = None,
     on_bad_image: str = "error",
     square: float = 0.0,
+    face: CropRule | None = None,
 ) -> ImageCache:
     """Open the decoded images of a manifest, decoding them first where that has not been done.
 
@@ -84,6 +87,7 @@ def open_cache(
         folder: where to keep it; default: the package's cache folder.
         on_bad_image: "error", or "skip" to leave unreadable images out; the log says how many.
         square: share of the shorter side that the centred square has which is cut out; 0: none is.
+        face: what is cut out around boxes; None: the boxes themselves.
 
     Raises:
         UserError: unreadable images (with "error": the first five and how many; with "skip": if nothing is
@@ -97,24 +101,26 @@ def open_cache(
         raise UserError(f"--on-bad-image is {on_bad_image!r}; it must be error or skip")
     if not len(manifest):
         raise UserError(f"{manifest.path or 'the manifest'} has no rows to read images for")
-    target = (folder or cache_folder()) / f"{cache_key(manifest, size, channels, square)}.npy"
-    found = _opened(target, manifest, size, channels, square)
+    target = (folder or cache_folder()) / f"{cache_key(manifest, size, channels, square, face)}.npy"
+    found = _opened(target, manifest, size, channels, square, face)
     if found is None:
         with _lock(target):
-            found = _opened(target, manifest, size, channels, square)
+            found = _opened(target, manifest, size, channels, square, face)
             if found is None:
-                _build(target, manifest, size, channels, square)
-                found = _opened(target, manifest, size, channels, square)
+                _build(target, manifest, size, channels, square, face)
+                found = _opened(target, manifest, size, channels, square, face)
     if found is None:
         raise UserError(f"the cache {target} can't be read back", hint="give another folder in KINESICS_CACHE")
     _judge(found, len(manifest), on_bad_image)
     return found
 
 
-def cache_key(manifest: Manifest, size: int, channels: int, square: float = 0.0) -> str:
-    """SHA-256 (hex) over the version, the size, the channels, the square that is cut out, and each row's resolved
-    path, file size, time and box."""
+def cache_key(manifest: Manifest, size: int, channels: int, square: float = 0.0, face: CropRule | None = None) -> str:
+    """SHA-256 (hex) over the version, the size, the channels, the square that is cut out, the crop rule of faces, and
+    each row's resolved path, file size, time and box."""
     cut = f" {square!r}" if square else ""
+    if face is not None and face.key and manifest.boxes() is not None:
+        cut += f" face {face.key}"
     digest = hashlib.sha256(f"{VERSION} {size} {channels}{cut}".encode())
     boxes = manifest.boxes()
     folders: dict[str, str] = {}
@@ -138,7 +144,9 @@ def _paths(manifest: Manifest) -> Iterator[str]:
     return (os.path.join(folder, name) for name in manifest.table["path"])
 
 
-def _opened(target: Path, manifest: Manifest, size: int, channels: int, square: float) -> ImageCache | None:
+def _opened(
+    target: Path, manifest: Manifest, size: int, channels: int, square: float, face: CropRule | None
+) -> ImageCache | None:
     """The cache at `target` if it is there, whole, and what was unreadable still is."""
     try:
         images = np.load(target, mmap_mode="r", allow_pickle=False)
@@ -161,17 +169,19 @@ def _opened(target: Path, manifest: Manifest, size: int, channels: int, square: 
         BadImage(int(manifest.lines[position]), paths[position], reason)
         for position, reason in zip(bad_at, reasons, strict=True)
     ]
-    if len(bad_at) and _mended(manifest, bad_at, size, channels, square):
+    if len(bad_at) and _mended(manifest, bad_at, size, channels, square, face):
         log.info("%s: images that were unreadable can be read now: cache made again", target)
         return None
     return ImageCache(images, kept, bad)
 
 
-def _mended(manifest: Manifest, positions: np.ndarray, size: int, channels: int, square: float) -> bool:
+def _mended(
+    manifest: Manifest, positions: np.ndarray, size: int, channels: int, square: float, face: CropRule | None
+) -> bool:
     """Whether any of these images can be read after all (permissions and mounts leave size and time as they
     are)."""
     broken = manifest.take(positions)
-    reasons = _decode_block(list(_paths(broken)), broken.boxes(), size, channels, square)[1]
+    reasons = _decode_block(list(_paths(broken)), broken.boxes(), size, channels, square, face)[1]
     return len(reasons) < len(positions)
 
 
@@ -191,7 +201,7 @@ def _judge(cache: ImageCache, rows: int, on_bad_image: str) -> None:
     log.warning("%s and are skipped", count)
 
 
-def _build(target: Path, manifest: Manifest, size: int, channels: int, square: float) -> None:
+def _build(target: Path, manifest: Manifest, size: int, channels: int, square: float, face: CropRule | None) -> None:
     header = _header((len(manifest), size, size, channels))
     needed = len(header) + len(manifest) * size * size * channels
     free = shutil.disk_usage(target.parent).free
@@ -205,7 +215,7 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int, square: f
     bad: list[tuple[int, str]] = []
     with atomic_write(target, "wb") as stream:
         stream.write(header)
-        for first, images, reasons in _decoded(manifest, size, channels, square):
+        for first, images, reasons in _decoded(manifest, size, channels, square, face):
             bad += [(first + offset, reason) for offset, reason in reasons.items()]
             stream.write(images.tobytes())
         shorter = _header((len(manifest) - len(bad), size, size, channels))
@@ -224,14 +234,14 @@ def _build(target: Path, manifest: Manifest, size: int, channels: int, square: f
 
 
 def _decoded(
-    manifest: Manifest, size: int, channels: int, square: float
+    manifest: Manifest, size: int, channels: int, square: float, face: CropRule | None
 ) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
     """Blocks in order: the first row's position, (n, H, W, C) uint8, and reasons by their offset in the
     block."""
     paths, boxes = list(_paths(manifest)), manifest.boxes()
 
     def decode(part: slice) -> tuple[np.ndarray, dict[int, str]]:
-        return _decode_block(paths[part], None if boxes is None else boxes[part], size, channels, square)
+        return _decode_block(paths[part], None if boxes is None else boxes[part], size, channels, square, face)
 
     block = max(1, min(_MOST_IMAGES, _BLOCK_BYTES // (size * size * channels)))
     for part, (images, reasons) in in_blocks(decode, len(paths), block, "decoding images"):
@@ -239,7 +249,12 @@ def _decoded(
 
 
 def _decode_block(
-    paths: list[str], boxes: np.ndarray | None, size: int, channels: int, square: float
+    paths: list[str],
+    boxes: np.ndarray | None,
+    size: int,
+    channels: int,
+    square: float,
+    face: CropRule | None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """(n, H, W, C) uint8 of the readable ones, in order, and the reason for each other by its offset."""
     images = []
@@ -247,7 +262,7 @@ def _decode_block(
     for offset, path in enumerate(paths):
         box = None if boxes is None or np.isnan(boxes[offset]).any() else boxes[offset]
         try:
-            images.append(load_image(path, size, channels, box, square))
+            images.append(load_image(path, size, channels, box, square, face))
         except UnreadableImage as error:
             reasons[offset] = error.reason
     stacked = np.stack(images) if images else np.zeros((0, size, size, channels), dtype=np.uint8)

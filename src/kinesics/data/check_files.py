@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ImageOps
 
 from kinesics.data.blocks import in_blocks
-from kinesics.data.decode import UnreadableImage, load_image, open_image
+from kinesics.data.decode import load_image
 from kinesics.data.duplicates import (
     THUMBNAIL,
     Duplicates,
@@ -22,6 +22,7 @@ from kinesics.data.duplicates import (
 )
 from kinesics.data.finding import Finding, Level, count_of, examples, finding
 from kinesics.data.manifest import Manifest
+from kinesics.vision.media import UnreadableImage, open_image
 
 _MEDIA = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wav", ".mp3", ".flac")
 NOT_IMAGES = frozenset((*_MEDIA, ".ogg", ".m4a", ".npy", ".npz", ".pkl", ".json", ".csv", ".bvh"))

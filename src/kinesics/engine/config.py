@@ -7,6 +7,7 @@ from typing import Any
 
 from kinesics.data.augment import AugmentConfig
 from kinesics.errors import UserError
+from kinesics.vision.crop import CropRule
 
 
 def require(condition: bool, flag: str, got: object, expected: str) -> None:
@@ -24,6 +25,8 @@ class InputConfig:
     crop: float = 0.0
     """Centred square that is cut out before resizing, as a share of the shorter side, in (0, 1]; 0 takes the whole
     image and doesn't keep its aspect. (FADNet's release: 200 of 320 x 240 pixels, 0.8333.)"""
+    face: CropRule = field(default_factory=CropRule)
+    """What is cut out around the boxes (`box_x` .. `box_h`) of a manifest that has them, by default the boxes."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
     mean: float = 0.5

@@ -18,6 +18,7 @@ from kinesics.engine.loading import load_splits
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
+from kinesics.vision.crop import CropRule
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def judge(task: Task, data: str, split: str = "test", by: str | None = None, on_
     config = InputConfig(
         size=spec.size,
         crop=spec.crop,
+        face=spec.face or CropRule(),
         channels=spec.channels,
         mean=spec.mean,
         std=spec.std,

@@ -78,6 +78,7 @@ class RunData:
             std=config.std,
             n_train=n_train,
             crop=config.crop,
+            face=config.face if _boxed(self.train) else None,
         )
 
 
@@ -131,7 +132,9 @@ def load_splits(
             f"{manifest.path} has no rows in split {' or '.join(splits)}",
             hint="kinesics data check shows what is in it",
         )
-    cache = open_cache(chosen, config.size, config.channels, on_bad_image=config.on_bad_image, square=config.crop)
+    cache = open_cache(
+        chosen, config.size, config.channels, on_bad_image=config.on_bad_image, square=config.crop, face=config.face
+    )
     for bad in cache.bad:
         log.warning("left out, line %d: %s: %s", bad.line, bad.path, bad.reason)
     chosen = chosen.take(cache.kept)
@@ -186,6 +189,11 @@ def labelled(samples: Samples | None, what: str, path: Path | None, truth: str =
         raise UserError(f"no {what} row of {path} has a {truth}", hint=f"fill the {column}")
     log.warning("%d %s rows without a %s are left out", int((~known).sum()), what, truth)
     return samples.subset(np.flatnonzero(known))
+
+
+def _boxed(samples: Samples) -> bool:
+    boxes = samples.extra.get("box_x")
+    return boxes is not None and bool(np.isfinite(boxes.astype(np.float64)).any())
 
 
 def _fingerprint(manifest: Manifest) -> str:

@@ -20,6 +20,8 @@ class Prediction:
     """File or stream that the answer is about."""
     time: float | None = None
     """Seconds from the start of a video or track; None for a still image."""
+    frame: int | None = None
+    """Number of the frame in a video, from 0; None for a still image."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and dictionaries, ready for JSON; None fields are left out."""
@@ -39,7 +41,7 @@ class Emotion(Prediction):
     """The expression of one face."""
 
     label: str = ""
-    """Class with the highest probability."""
+    """Class with the highest probability; empty where no face was found in the picture."""
     distribution: dict[str, float] | None = None
     """Class -> probability, calibrated by the run's temperature; sums to 1."""
     confidence: float = 0.0
@@ -54,6 +56,13 @@ class Emotion(Prediction):
     """x, y, width, height of the face in pixels, where a face was searched for."""
     track: int | None = None
     """Number of the person in a video."""
+    smooth: dict[str, float] | None = None
+    """Class -> probability, averaged over the track's recent past; None unless that was asked for."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether this says that no face was found in the picture."""
+        return not self.label and not self.distribution and self.valence is None
 
     def draw(self, image: Image) -> Image:
         """A copy of `image` (widened at the right) with the distribution as bars, most probable first."""
@@ -105,17 +114,28 @@ class Steering(Prediction):
 _LARGEST_LEAN = math.radians(80)
 
 
+def to_row(prediction: Prediction) -> dict[str, Any]:
+    """One table row: `distribution` spreads over columns `p_<class>`, `smooth` over `smooth_<class>`, `box` over
+    `box_x` .. `box_h`; where no face was found, what is said of one is left out."""
+    answer = prediction.to_dict()
+    if isinstance(prediction, Emotion) and prediction.empty:
+        del answer["confidence"], answer["uncertainty"]
+    row: dict[str, Any] = {name: answer.pop(name) for name in ("source", "frame", "time", "track") if name in answer}
+    if (box := answer.pop("box", None)) is not None:
+        row.update(zip(("box_x", "box_y", "box_w", "box_h"), box, strict=True))
+    place: dict[str, Any] = {name: answer.pop(name) for name in ("valence", "arousal") if name in answer}
+    shares, smooth = answer.pop("distribution", None) or {}, answer.pop("smooth", None) or {}
+    row.update(answer)
+    row.update({f"p_{name}": share for name, share in shares.items()})
+    row.update(place)
+    row.update({f"smooth_{name}": share for name, share in smooth.items()})
+    return row
+
+
 def to_frame(predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """One row a prediction; `distribution` spreads over columns `p_<class>`, `box` over `box_x` .. `box_h`."""
+    """One row a prediction, see `to_row`; columns in the order of the fullest row, then any others."""
     import pandas as pd
 
-    rows = []
-    for prediction in predictions:
-        row = prediction.to_dict()
-        shares = row.pop("distribution", None) or {}
-        box = row.pop("box", None)
-        row.update({f"p_{name}": share for name, share in shares.items()})
-        if box is not None:
-            row.update(dict(zip(("box_x", "box_y", "box_w", "box_h"), box, strict=True)))
-        rows.append(row)
-    return pd.DataFrame(rows)
+    rows = [to_row(prediction) for prediction in predictions]
+    fullest: dict[str, Any] = max(rows, key=lambda row: len(row), default={})
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*fullest, *(name for row in rows for name in row)])))

@@ -27,6 +27,7 @@ from kinesics.engine.task import DataSpec, Task
 from kinesics.errors import UserError
 from kinesics.files import atomic_write, sha256_file
 from kinesics.nn.weights import read_state, write_state
+from kinesics.vision.crop import CropRule
 
 FORMAT = 1
 """Version of model.json; a newer one is refused, older ones are read."""
@@ -144,7 +145,15 @@ def load_model(run: Run, task_class_of: Callable[[str], type[Task]], stem: str =
         task_class = task_class_of(content["system"])
         fields = {item.name for item in dataclasses.fields(task_class.config_class)}
         config = task_class.config_class(**{k: v for k, v in content["config"].items() if k in fields})
-        spec = DataSpec(**{**content["spec"], "classes": tuple(content["spec"]["classes"]), "n_train": 0})
+        described = content["spec"]
+        spec = DataSpec(
+            **{
+                **described,
+                "classes": tuple(described["classes"]),
+                "n_train": 0,
+                "face": CropRule.of(described.get("face")),
+            }
+        )
         calibration = {str(key): float(value) for key, value in content["calibration"].items()}
         task = task_class.build(config, spec)
     except UserError:

@@ -17,6 +17,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.config import FitConfig
 from kinesics.engine.optimizers import OptimizerSpec, build_optimizer
 from kinesics.engine.prediction import Prediction
+from kinesics.vision.crop import CropRule
 
 if TYPE_CHECKING:
     from kinesics.engine.evaluation import Evaluation
@@ -43,6 +44,8 @@ class DataSpec:
     """Training samples: the length of every per-sample table. 0 when only predicting."""
     crop: float = 0.0
     """Share of the shorter side of the centred square that is cut out of images; 0 takes the whole image."""
+    face: CropRule | None = None
+    """What was cut out around the boxes of the training's manifest; None where it had none."""
 
     @property
     def n_classes(self) -> int:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import os
-from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -15,83 +10,11 @@ from PIL import Image, ImageDraw
 from kinesics.data.synthetic.road_camera import Camera
 from kinesics.data.synthetic.road_car import MAX_ANGLE, WHEELBASE, State
 from kinesics.data.synthetic.road_track import Road
-from kinesics.errors import UserError
 from kinesics.inference.driving import Moment
 
 POLICY, EXPERT, INK = (86, 180, 233), (240, 160, 20), (245, 245, 245)
 
 _INSET, _TRAIL = 150, 120
-
-
-def default_suffix() -> str:
-    """.mp4 where PyAV is installed, else .gif."""
-    return ".mp4" if importlib.util.find_spec("av") else ".gif"
-
-
-class VideoWriter:
-    """Frames in, a file out; a context manager. The file appears under its name when it is complete.
-
-    Args:
-        path: .mp4 (H.264, needs PyAV) or .gif.
-        rate: frames per second.
-
-    Raises:
-        UserError: another suffix, PyAV missing, or a folder that can't be written to.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], rate: int = 10) -> None:
-        self.path, self.rate = Path(path), rate
-        if self.path.suffix not in (".mp4", ".gif"):
-            raise UserError(f"can't write {self.path.name}: expected a name that ends in .mp4 or .gif")
-        if self.path.suffix == ".mp4" and not importlib.util.find_spec("av"):
-            raise UserError("writing .mp4 needs PyAV, which is not installed", hint="pip install av, or write a .gif")
-        self._partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
-        self._container: Any = None
-        self._stream: Any = None
-        self._frames: list[Image.Image] = []
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._partial.touch()
-        except OSError as error:
-            raise UserError(f"can't write {self.path}: {error.strerror}", hint="choose another folder") from error
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def add(self, frame: Image.Image) -> None:
-        """Append a frame; all have the size of the first."""
-        if self.path.suffix == ".gif":
-            half = frame.resize((frame.width // 2, frame.height // 2), Image.Resampling.BILINEAR)
-            self._frames.append(half.quantize(96, dither=Image.Dither.NONE))
-            return
-        import av
-
-        if self._container is None:
-            self._container = av.open(str(self._partial), "w")
-            self._stream = self._container.add_stream("libx264", rate=self.rate)
-            # H.264 with halved colour wants even sides
-            self._stream.width, self._stream.height = frame.width // 2 * 2, frame.height // 2 * 2
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.options = {"crf": "21", "preset": "veryfast"}
-        picture = np.asarray(frame.convert("RGB"))[: self._stream.height, : self._stream.width]
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
-            self._container.mux(packet)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        if self._container is not None:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-            self._container.close()
-        elif self._frames and kind is None:
-            self._frames[0].save(
-                self._partial, save_all=True, append_images=self._frames[1:], duration=round(1000 / self.rate), loop=0
-            )
-        if kind is None and (self._container is not None or self._frames):
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
 
 
 class Overlay:

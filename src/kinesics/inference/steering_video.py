@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from kinesics.data.decode import load_image
 from kinesics.errors import UserError
-from kinesics.inference.driving_video import EXPERT, INK, POLICY, VideoWriter
+from kinesics.inference.driving_video import EXPERT, INK, POLICY
 from kinesics.progress import track
+from kinesics.vision.film import VideoWriter
 
 WIDTH, TALLEST, LOWEST, CHART = 640, 480, 160, 170
 """Pixels: width of a frame, bounds of the picture's height in it, height of the chart."""
@@ -209,7 +210,7 @@ def film_steering(
     overlay: SteeringOverlay | None = None
     for k, file in enumerate(track(files, "filming")):
         picture = Image.fromarray(load_image(file, None, 3))
-        overlay = overlay or SteeringOverlay(predicted, target, film.rate, picture.size)
+        overlay = overlay or SteeringOverlay(predicted, target, round(film.rate), picture.size)
         film.add(overlay(k, picture))
     assert overlay is not None
     return float(overlay.rmse[-1])
