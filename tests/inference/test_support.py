@@ -58,5 +58,6 @@ def test_windows_are_within_the_picture(window: int) -> None:
 
 def test_classifiers_have_none() -> None:
     task: Any = torch.nn.Identity()
+    task.spec, task.calibration = DataSpec(("a", "b"), 32, 1, 0.5, 0.25, 0), {}
     with pytest.raises(UserError, match="answers with classes"):
         support_of(Predictor(task, "faces"), np.zeros((32, 32), dtype=np.uint8))

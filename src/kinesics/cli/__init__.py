@@ -12,7 +12,7 @@ VERBS: dict[str, str] = {
     "train": "train a system on a manifest",
     "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",
-    "predict": "answer for cropped faces",
+    "predict": "answer for the faces in photos, videos or a camera, or for views of a road",
     "serve": "answer for photographs and videos over HTTP, with a page",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",

@@ -1,11 +1,14 @@
-"""kinesics predict: answer for cropped faces or views of a road, as a table, CSV, JSON lines or a film."""
+"""kinesics predict: answer for the faces in photographs and videos, for cropped faces, or for views of a road.
+
+kinesics predict photo.jpg clip.mp4 folder/ --out results.csv --draw out/     with the model that ships
+kinesics predict RUN faces/*.png                                              with a run of your own
+kinesics predict --webcam 0                                                   from a camera, until Ctrl-C
+"""
 
 from __future__ import annotations
 
-import csv
-import json
+import argparse
 import math
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,52 +18,117 @@ from typing import TYPE_CHECKING, Any
 from kinesics.cli.arguments import Parser
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from kinesics.cli.sources import Item
     from kinesics.engine.prediction import Prediction
     from kinesics.inference.predictor import Predictor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-TABLES = (".csv", ".parquet", ".pq")
-
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
-    parser = Parser(prog="kinesics predict", description=__doc__)
-    parser.add_argument("run", help="run directory or the name of a shipped model")
-    parser.add_argument("images", nargs="+", help="image files, folders of them, or manifests, whose order is kept")
-    parser.add_argument(
-        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="of manifests only such rows (repeatable)"
-    )
-    parser.add_argument("--format", choices=("table", "csv", "jsonl"), help="table; with --video and no --out, none")
-    parser.add_argument("--out", type=Path, help="write there instead of printing")
-    parser.add_argument(
-        "--video", type=Path, metavar="FILE",
-        help="steering: film the answers, with the truth where a manifest knows it (.mp4 with PyAV, or .gif)",
-    )  # fmt: skip
-    parser.add_argument("--rate", type=int, default=10, help="the film's pictures per second")
-    parser.add_argument(
-        "--support", type=Path, metavar="FOLDER", help="steering: write pictures there that show which pixels steer"
-    )
-    parser.add_argument("--last", action="store_true", help="use the last epoch's weights instead of the kept ones")
-    parser.add_argument("--on-bad-image", default="error", choices=("error", "skip"))
-    parser.add_argument("--device", default="cpu")
-    given = parser.parse_args(list(argv))
-    import numpy as np
+    """Run the verb.
 
+    Returns:
+        0 done, 1 some files could not be read and were passed over, 130 stopped by Ctrl-C with what was done kept.
+    """
+    given = _parser().parse_args(list(argv))
+    from kinesics.cli.sources import choose_model, items_of
     from kinesics.engine.config import require
     from kinesics.errors import UserError
     from kinesics.inference.predictor import load
+
+    require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
+    name, words = choose_model(given.words, given.model)
+    if given.webcam is None and not words:
+        raise UserError("nothing to answer for", hint="name pictures, videos or folders, or give --webcam 0")
+    if given.webcam is not None and words:
+        raise UserError(f"--webcam takes no files; got {words[0]}", hint="one or the other")
+    items = items_of(words, given.where)
+    predictor = load(name, last=given.last, device=given.device)
+    if predictor.classes and given.video is None and given.support is None:
+        from kinesics.cli.recognising import recognise
+
+        return recognise(predictor, items, given, shipped=name is None)
+    return _whole(predictor, items, given, name or "the shipped model")
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="kinesics predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "words", nargs="*", metavar="[RUN] FILE",
+        help="first, if wanted, a run directory or a shipped model's name; then pictures, videos, folders of them, or "
+        "manifests, whose order is kept",
+    )  # fmt: skip
+    parser.add_argument("--model", metavar="RUN", help="the run, said by name; by default the model that ships")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="of manifests only such rows (repeatable)"
+    )
+    parser.add_argument("--last", action="store_true", help="use the last epoch's weights instead of the kept ones")
+    parser.add_argument("--device", default="cpu")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--out", type=Path, help="write there instead of printing; its ending says the format")
+    out.add_argument(
+        "--format", choices=("table", "csv", "jsonl", "parquet"),
+        help="by default --out's ending, csv for others; without --out a table: a line a face of a picture, a line a "
+        "person of a video",
+    )  # fmt: skip
+    out.add_argument(
+        "--draw", type=Path, metavar="FOLDER",
+        help="write there: pictures and videos (with their sound) with the answers on them, and each video's timeline",
+    )  # fmt: skip
+    out.add_argument(
+        "--on-bad-image", choices=("error", "skip"),
+        help="error: stop, nothing is written; skip: leave it out. By default files that can't be read stop a run of "
+        "whole pictures, and are passed over, with exit code 1, where faces are searched",
+    )  # fmt: skip
+    out.add_argument(
+        "--abstain", type=float, metavar="SHARE",
+        help='say "abstain" instead of a label where the answer is less certain than all but this share of the '
+        "answers on validation data, e.g. 0.3",
+    )  # fmt: skip
+    out.add_argument("--abstain-above", type=float, metavar="U", help="the same, above this uncertainty in [0, 1]")
+    faces = parser.add_argument_group("faces")
+    faces.add_argument(
+        "--faces", "--detector", default="auto", metavar="HOW",
+        help="auto, whole (pictures are cropped faces), find (the default detector), dlib+haar, dlib, haar, or a "
+        "file.onnx (YuNet, SCRFD). auto: videos are searched; pictures, too, if larger than 128 pixels and the model "
+        "is one that ships or was trained on boxes",
+    )  # fmt: skip
+    video = parser.add_argument_group("videos")
+    video.add_argument("--every", type=int, default=1, metavar="N", help="take one frame of N")
+    video.add_argument("--fps", type=float, help="take at most so many frames a second")
+    video.add_argument("--start", type=float, default=0.0, help="seconds")
+    video.add_argument("--end", type=float, help="seconds; of a camera: stop then")
+    video.add_argument("--detect-every", type=int, default=5, metavar="N", help="search one frame of N for faces")
+    video.add_argument(
+        "--smooth", type=float, default=0.0, metavar="SECONDS",
+        help="extra columns smooth_<class>: the distribution averaged over a person's last seconds",
+    )  # fmt: skip
+    video.add_argument("--webcam", metavar="N", help="a camera's number, or a video file played in its place")
+    steering = parser.add_argument_group("steering")
+    steering.add_argument(
+        "--video", type=Path, metavar="FILE",
+        help="film the answers, with the truth where a manifest knows it (.mp4 with PyAV, or .gif)",
+    )  # fmt: skip
+    steering.add_argument("--rate", type=int, default=10, help="the film's pictures per second")
+    steering.add_argument("--support", type=Path, metavar="FOLDER", help="write pictures there of which pixels steer")
+    return parser
+
+
+def _whole(predictor: Predictor, items: Sequence[Item], given: Any, name: str) -> int:
+    """Answers for whole pictures by a model without classes: a table, a film, support maps."""
+    import numpy as np
+
+    from kinesics.cli.recognising import kind_of, print_answers
+    from kinesics.errors import UserError
+    from kinesics.inference.rows import RowWriter
     from kinesics.progress import log
     from kinesics.vision.film import VideoWriter
 
-    require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
-    files, truth = _files(given.images, given.where)
-    predictor = load(given.run, last=given.last, device=given.device)
+    _must_be_pictures(items, given)
+    files = [item.path for item in items]
     with ExitStack() as stack:
         film = None
         if given.video is not None:
-            _must_steer(predictor, given.run)
+            _must_steer(predictor, name)
             film = stack.enter_context(VideoWriter(given.video, given.rate))
         began = time.perf_counter()
         found, places = _answers(predictor, files, given.on_bad_image == "skip")
@@ -74,14 +142,34 @@ def main(argv: Sequence[str]) -> int:
             from kinesics.inference.steering_video import film_steering
 
             angles = [prediction.angle for prediction in found]  # type: ignore[attr-defined]
-            rmse = film_steering(film, [files[k] for k in places], np.array(angles), truth[places])
+            truth = np.array([items[k].target for k in places])
+            rmse = film_steering(film, [files[k] for k in places], np.array(angles), truth)
     if film is not None:
         error = "" if math.isnan(rmse) else f", RMSE {rmse:.4f}"
         log.info("%s: %d pictures, %.1f s%s", given.video, len(found), len(found) / given.rate, error)
         if given.format is None and given.out is None:
             return 0
-    _write(found, given.format or "table", given.out)
+    kind = kind_of(given.format, given.out)
+    if kind == "table":
+        print_answers(found)
+        return 0
+    from kinesics.engine.prediction import to_row
+
+    with RowWriter(given.out, kind, list(dict.fromkeys(key for answer in found for key in to_row(answer)))) as rows:
+        rows.add(found)
     return 0
+
+
+def _must_be_pictures(items: Sequence[Item], given: Any) -> None:
+    from kinesics.errors import UserError
+
+    if given.webcam is not None or given.draw is not None or any(item.video for item in items):
+        raise UserError("this model answers for single pictures: no video, no --webcam and no --draw")
+    if boxed := next((item for item in items if item.box is not None), None):
+        raise UserError(
+            f"{boxed.path}: its manifest has boxes, which predict doesn't cut out for this model",
+            hint="use kinesics evaluate --out, which does",
+        )
 
 
 def _answers(predictor: Predictor, files: Sequence[Path], skip: bool) -> tuple[list[Prediction], list[int]]:
@@ -108,25 +196,6 @@ def _answers(predictor: Predictor, files: Sequence[Path], skip: bool) -> tuple[l
     return found, places
 
 
-def _write(found: Sequence[Prediction], kind: str, out: Path | None) -> None:
-    """Print or write the answers."""
-    from kinesics.engine.prediction import to_frame
-    from kinesics.files import atomic_write
-
-    if kind == "table" and out is None:
-        _print(found)
-        return
-    if kind == "jsonl":
-        text = "".join(json.dumps(prediction.to_dict()) + "\n" for prediction in found)
-    else:
-        text = to_frame(found).to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        with atomic_write(out, "w") as stream:
-            stream.write(text)
-
-
 def _must_steer(predictor: Predictor, run: str) -> None:
     from kinesics.engine.regressor import Regressor
     from kinesics.errors import UserError
@@ -134,100 +203,15 @@ def _must_steer(predictor: Predictor, run: str) -> None:
     if not isinstance(predictor.task, Regressor):
         raise UserError(
             f"--video films steering, but {run} ({predictor.system}) answers with classes, not with an angle",
-            hint="give a run of a steering system",
+            hint="give a run of a steering system; --draw makes videos of faces",
         )
 
 
 def _write_support(predictor: Predictor, files: Sequence[str], folder: Path) -> None:
     """A picture of the support maps for each file; files of the same name get numbers."""
-    import io
-
-    from kinesics.files import atomic_write
+    from kinesics.cli.recognising import Names, write_picture
     from kinesics.inference.support import support_of
 
-    taken: set[str] = set()
+    names = Names(folder)
     for file in files:
-        stem, number = Path(file).stem, 1
-        while stem in taken:
-            stem, number = f"{Path(file).stem}-{number}", number + 1
-        taken.add(stem)
-        buffer = io.BytesIO()
-        support_of(predictor, file).draw().save(buffer, "PNG")
-        with atomic_write(folder / f"{stem}.png") as stream:
-            stream.write(buffer.getvalue())
-
-
-def _files(words: Sequence[str], where: Sequence[str]) -> tuple[list[Path], np.ndarray]:
-    """Files as given, folders by their image files, sorted, manifests by their rows; and (N,) targets, NaN where no
-    manifest has one."""
-    import numpy as np
-
-    from kinesics.errors import UserError
-
-    found: list[Path] = []
-    targets: list[np.ndarray] = []
-    if where and not any(Path(word).suffix.lower() in TABLES for word in words):
-        raise UserError(f"--where {where[0]} chooses rows of a manifest, but none is given", hint="name its .csv file")
-    for word in words:
-        path, target = Path(word), None
-        if path.is_dir():
-            inside = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise UserError(f"{path} holds no image files ({', '.join(SUFFIXES)})")
-        elif path.is_file():
-            inside, target = _rows(path, where) if path.suffix.lower() in TABLES else ([path], None)
-        else:
-            raise UserError(f"{path}: there is no such file or folder")
-        found += inside
-        targets.append(np.full(len(inside), np.nan) if target is None else target)
-    return found, np.concatenate(targets)
-
-
-def _rows(path: Path, where: Sequence[str]) -> tuple[list[Path], np.ndarray | None]:
-    """Files and targets of the rows of a manifest that `where` names."""
-    import numpy as np
-
-    from kinesics.data.manifest import read
-    from kinesics.errors import UserError
-
-    manifest = read(path)
-    for condition in where:
-        name, sign, value = condition.partition("=")
-        if not sign:
-            raise UserError(f"--where must be COLUMN=VALUE; got {condition!r}", hint="for example --where silo=lake")
-        cells = manifest.column(name)
-        if cells.dtype == np.float64:
-            try:
-                chosen = cells == float(value)
-            except ValueError:
-                raise UserError(f"--where {condition}: the column {name} holds numbers") from None
-        else:
-            chosen = cells == value
-        if not chosen.any():
-            known = list(dict.fromkeys(str(cell) for cell in cells))
-            listed = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
-            raise UserError(f"--where {condition}: {path} has no such row; {name} is {listed or 'empty'}")
-        manifest = manifest.take(chosen)
-    boxes = manifest.boxes()
-    if boxes is not None and np.isfinite(boxes).any():
-        raise UserError(
-            f"{path} has boxes, which predict doesn't cut out", hint="use kinesics evaluate --out, which does"
-        )
-    targets: Any = manifest.targets()
-    return manifest.files(), None if targets is None else targets.astype(np.float64)
-
-
-def _print(found: Sequence[object]) -> None:
-    from kinesics.cli.tables import print_table
-
-    rows = []
-    for prediction in found:
-        answer = prediction.to_dict()  # type: ignore[attr-defined]
-        ranked = sorted(answer.pop("distribution", {}).items(), key=lambda item: -item[1])
-        shares = "  ".join(f"{name} {share:.0%}" for name, share in ranked[:3])
-        row = {"image": answer.pop("source"), **answer}
-        if shares:
-            row["distribution"] = shares
-        rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    print_table("", columns, [[row.get(key, "") for key in columns] for row in rows])
+        write_picture(support_of(predictor, file).draw(), names(file, ".png"))

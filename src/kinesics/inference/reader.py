@@ -99,12 +99,12 @@ class Reader(ABC):
             slots += [(name, True, box) for box in boxes] or [(name, False, None)]
             owners += [place] * max(len(boxes), 1)
             if len(crops) >= batch_size:
-                found += self._filled(slots, crops)
+                found += self.filled(slots, crops)
                 crops, slots = [], []
-        found += self._filled(slots, crops)
+        found += self.filled(slots, crops)
         return Answers(found, kept, owners)
 
-    def _filled(self, slots: Sequence[_Slot], crops: Sequence[np.ndarray]) -> list[Prediction]:
+    def filled(self, slots: Sequence[_Slot], crops: Sequence[np.ndarray]) -> list[Prediction]:
         """An answer for each slot: those with a face in the order of `crops`, the others empty."""
         answers = iter(self.answer(np.stack(crops)) if crops else ())
         found: list[Prediction] = []

@@ -155,7 +155,7 @@ class _Parts:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._until = self._loop.time() + 2 * service.limits.work_seconds
-        self._work, self._stopped = service.begin_film(self._place, upload, stretch, whole, self._emit)
+        self._work, self._stopped = service.begin_film(self._place, upload, stretch, faces, self._emit)
 
     def _emit(self, part: Any) -> None:
         if not self._loop.is_closed():
