@@ -47,7 +47,7 @@ def _route(path: str, method: str, route: Mapping[str, Any]) -> str:
     return (
         f"<section><h2><code>{method.upper()} {escape(path)}</code></h2>"
         f"<p><strong>{escape(route['summary'])}.</strong> "
-        f"{escape(route.get('description', ''))}</p>"
+        f"{_prose(route.get('description', ''))}</p>"
         + (f"<p>Body: {escape(body)}</p>" if body else "")
         + _table("Parameters", rows)
         + _table("Answers", statuses)
@@ -62,7 +62,7 @@ def _form(name: str, form: Mapping[str, Any]) -> str:
 
 def _table(title: str, rows: list[tuple[str, str, str]]) -> str:
     cells = "".join(
-        f'<tr><th scope="row"><code>{escape(a)}</code></th><td>{escape(b)}</td><td>{escape(c)}</td></tr>'
+        f'<tr><th scope="row"><code>{escape(a)}</code></th><td>{escape(b)}</td><td>{_prose(c)}</td></tr>'
         for a, b, c in rows
     )
     if not rows:
@@ -70,6 +70,12 @@ def _table(title: str, rows: list[tuple[str, str, str]]) -> str:
     caption = f"<caption>{title}</caption>" if title else ""
     opening = f'<div class="scroll" tabindex="0" role="region" aria-label="{title or "Fields"}">'
     return f"{opening}<table>{caption}{cells}</table></div>"
+
+
+def _prose(text: str) -> str:
+    """Text in which backquotes mark code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 
 
 def _kind(form: Mapping[str, Any]) -> str:

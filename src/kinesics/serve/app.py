@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -86,6 +87,7 @@ def make_app(
         with tempfile.TemporaryDirectory(prefix="kinesics-serve-", dir=folder) as own:
             app.state.service = Service(recogniser, make_detector, limits, metrics, Path(own))
             try:
+                await asyncio.to_thread(app.state.service.warm_up)
                 yield
             finally:
                 await app.state.service.close()

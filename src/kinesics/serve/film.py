@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kinesics.errors import UserError
+from kinesics.inference.stream import Following
 from kinesics.serve.documents import Tracks, faces_of
 from kinesics.serve.limits import Limits
 from kinesics.serve.recogniser import MakeDetector, Recogniser
@@ -85,7 +86,9 @@ class FilmReader:
         try:
             info = self._checked(path, stretch)
             frames = _Frames(path, stretch, self.limits, stopped)
-            stream = self.recogniser.face_stream("whole" if faces == "whole" else self.make(True))
+            stream = self.recogniser.face_stream(
+                "whole" if faces == "whole" else self.make(True), Following(detect_every=_search_every(info, stretch))
+            )
             stream.recognise = self.recognise
             yield from self._parts(info, frames, stream)
         except UserError as error:
@@ -155,6 +158,15 @@ class _Frames:
             _check_size(width, height, limits.film_pixels)
             self.sizes.append((width, height))
             yield Frame(_reduced(frame.image, limits.film_side), frame.index, frame.time)
+
+
+def _search_every(info: VideoInfo, stretch: Stretch) -> int:
+    """Frames from one search for faces to the next: about 0.2 s of the video, at most 5. Where few frames are taken,
+    faces move too far between them to be followed without a search."""
+    step = stretch.every / (info.rate or 25.0)
+    if stretch.fps is not None:
+        step = max(step, 1 / stretch.fps)
+    return min(max(round(0.2 / step), 1), 5)
 
 
 def _check_size(width: int, height: int, most: int) -> None:

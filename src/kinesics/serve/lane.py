@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,6 +53,17 @@ class Lane:
     def waiting(self) -> int:
         """Requests that wait for a thread."""
         return max(self.inside - self.workers, 0)
+
+    def in_every_thread(self, work: Callable[[], object]) -> None:
+        """Do `work` once in each thread, before any request, and wait for it."""
+        together = threading.Barrier(self.workers)
+
+        def held() -> None:
+            work()
+            together.wait()
+
+        for future in [self._pool.submit(held) for _ in range(self.workers)]:
+            future.result()
 
     def close(self) -> None:
         """Let running work end; waiting work is dropped."""

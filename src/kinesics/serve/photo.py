@@ -69,6 +69,11 @@ class PhotoReader:
         spent = {"decode": decoded - began, "detect": time.perf_counter() - decoded}
         return Searched(size[0], size[1], scale, crops, boxes, spent)
 
+    def warm_up(self) -> None:
+        """Make this thread's detectors, and let each look once."""
+        for fast in (False, True):
+            self._detector(fast)(np.zeros((96, 96, 3), np.uint8))
+
     def _detector(self, fast: bool) -> FaceDetector:
         """This thread's own detector."""
         known: dict[bool, FaceDetector] = self._own.__dict__.setdefault("detectors", {})

@@ -56,10 +56,22 @@ def run(app: FastAPI, host: str, port: int) -> None:
                 "warning: listening on %s, others can reach it: there is no encryption and no login, so put a proxy "
                 "that has both in front", host,
             )  # fmt: skip
-        shown = f"[{host}]" if ":" in host else host
-        log.info("http://%s:%d  (Ctrl-C stops)", shown, listener.getsockname()[1])
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=5,
             timeout_graceful_shutdown=10, limit_concurrency=1000, ws="none", lifespan="on",
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listener])
+        shown = f"[{host}]" if ":" in host else host
+        _Server(config, f"http://{shown}:{listener.getsockname()[1]}").run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it is as soon as it answers."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("%s  (Ctrl-C stops)", self._address)

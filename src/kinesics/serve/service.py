@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -28,6 +29,8 @@ from kinesics.serve.upload import Upload, receive
 
 T = TypeVar("T")
 NDJSON = "application/x-ndjson"
+GONE = 499
+"""Status of requests whose client went away, seen in the metrics only."""
 
 
 class Service:
@@ -55,6 +58,11 @@ class Service:
         self._stops: set[threading.Event] = set()
         for lane in (self.photos, self.films):
             metrics.watch(lane.name, partial(getattr, lane, "waiting"), partial(getattr, lane, "inside"))
+
+    def warm_up(self) -> None:
+        """Load what is loaded on first use, so that the first request is not slow."""
+        self.photos.in_every_thread(self.photo_reader.warm_up)
+        self.batcher(np.stack(self.photo_reader.recogniser.faces_of(np.zeros((32, 32, 3), np.uint8), "whole")[0]))
 
     async def close(self) -> None:
         """Stop videos at their next frame, let photographs end, end the threads."""
@@ -93,7 +101,7 @@ class Service:
             document = await parts.whole(head)
             return Response(await asyncio.to_thread(_dump, document), media_type="application/json")
         except ClientDisconnect:
-            return Response(status_code=400)
+            return Response(status_code=GONE)
         finally:
             if not keep:
                 self._leave(upload)

@@ -28,13 +28,13 @@ export function makePlane(places) {
   const taken = [];
   for (const [name, [valence, arousal]] of Object.entries(places)) {
     const x = at(valence);
-    let y = at(-arousal);
-    add(svg, "circle", { class: "place", cx: x, cy: y, r: 2.5 });
-    // names of classes that lie close to each other are moved apart
-    y += 4;
-    while (taken.some(([left, top]) => Math.abs(left - x) < 60 && Math.abs(top - y) < 12)) y += 4;
-    taken.push([x, y]);
-    add(svg, "text", { class: "name", x: x + (valence > 0.6 ? -6 : 6), y, "text-anchor": valence > 0.6 ? "end" : "start" }, name);
+    add(svg, "circle", { class: "place", cx: x, cy: at(-arousal), r: 2.5 });
+    // outwards where many lie close to each other; names on the same side are moved apart
+    const left = valence < -0.52 || valence > 0.6;
+    let y = at(-arousal) + 4;
+    while (taken.some(([side, across, down]) => side === left && Math.abs(across - x) < 60 && Math.abs(down - y) < 12)) y += 4;
+    taken.push([left, x, y]);
+    add(svg, "text", { class: "name", x: x + (left ? -10 : 10), y, "text-anchor": left ? "end" : "start" }, name);
   }
   points = add(svg, "g", {});
 }
