@@ -102,6 +102,23 @@ def test_a_lane_is_bounded_and_abandoned_work_holds_its_place() -> None:
     asyncio.run(story())
 
 
+def test_a_lane_takes_nobody_who_would_wait_too_long() -> None:
+    async def story() -> None:
+        lane = Lane("test", workers=2, waiting=100, patience=3.0)
+        lane.seconds = 1.0  # learned: two a second
+        taken = [lane.take() for _ in range(7)]
+        with pytest.raises(Refusal) as refusal:
+            lane.take()
+        assert refusal.value.retry_after == 2  # half of 7 at two a second
+        for place in taken:
+            place.done()
+        lane.seconds = 60.0
+        assert [lane.take().lane.inside, lane.take().lane.inside] == [1, 2]  # a free thread is always given
+        lane.close()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF"])
 def test_pictures_are_known_by_their_first_bytes(make: SimpleNamespace, form: str) -> None:
     from PIL import features

@@ -22,12 +22,13 @@ class Lane:
         name: of the work, for messages and metrics.
         workers: threads.
         waiting: requests that may wait beside those that are worked on.
+        patience: seconds that a request may be expected to wait; a longer queue takes no more.
     """
 
-    def __init__(self, name: str, workers: int, waiting: int) -> None:
+    def __init__(self, name: str, workers: int, waiting: int, patience: float = 1e9) -> None:
         self.name, self.workers, self.places = name, workers, workers + waiting
-        self.inside = 0
-        self.seconds = 1.0
+        self.inside, self.patience = 0, patience
+        self.seconds = 0.1
         self._pool = ThreadPoolExecutor(workers, name)
 
     def take(self) -> Place:
@@ -36,7 +37,8 @@ class Lane:
         Raises:
             Refusal: 429 where all are taken, with a guess of when one will be free.
         """
-        if self.inside >= self.places:
+        late = self.inside >= self.workers and self.inside * self.seconds / self.workers > self.patience
+        if late or self.inside >= self.places:
             raise Refusal(
                 429, "busy", f"{self.inside} requests ({self.name}) are being answered or wait already",
                 "try again later", self.retry_after,

@@ -49,8 +49,8 @@ class Service:
     ) -> None:
         self.limits, self.metrics, self.folder = limits, metrics, folder
         self.batcher = Batcher(recogniser.answer, limits.batch, limits.batch_seconds, metrics.batches.observe)
-        self.photos = Lane("photo", limits.workers, limits.queue)
-        self.films = Lane("video", limits.film_workers, limits.film_queue)
+        self.photos = Lane("photo", limits.workers, limits.queue, 0.7 * limits.photo_seconds)
+        self.films = Lane("video", limits.film_workers, limits.film_queue, 0.7 * limits.work_seconds)
         self.photo_reader = PhotoReader(recogniser, make, limits)
         self.film_reader = FilmReader(recogniser, self.batcher, make, limits)
         self.stopping = False
