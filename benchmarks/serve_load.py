@@ -9,7 +9,7 @@ drawings. Rows:
 - `crowd, whole`: the same with a picture of 96 pixels that is one face.
 - `patient crowd`: 200 clients again, each coming back after Retry-After until it is answered; seconds from the first
   try.
-- `memory`: a warm-up, then 2,000 requests from 8 clients: mostly faces, every tenth a picture that is searched, every
+- `memory`: 1,000 requests to warm up, then 2,000 from 8 clients: mostly faces, every tenth a picture that is searched, every
   hundredth a video, every hundredth damaged. `mib_before` is the resident memory after the warm-up, `mib_after` at the
   end, `mib_slope` the rise of a straight line through the readings after every 100 requests, over all of them.
 
@@ -165,7 +165,7 @@ async def measure(url: str, requests: int, scratch: Path) -> list[dict[str, Any]
             rows.append(row(case, found, seconds))
         uploads = [searched if k % 10 == 5 else whole for k in range(100)]
         uploads[50], uploads[75] = clip, searched[:2000]
-        await memory(client, uploads, min(400, requests))
+        await memory(client, uploads, min(1000, requests))
         found, resident, seconds = await memory(client, uploads, requests)
         rows.append(row("memory", found, seconds, resident))
         print("MiB after every 100 requests:", " ".join(f"{value:.0f}" for value in resident))

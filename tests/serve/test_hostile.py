@@ -252,6 +252,25 @@ def test_a_client_that_goes_away(server: Any) -> None:
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n" + data)
 
 
+def test_a_client_that_goes_away_during_its_answer(start: Any, make: SimpleNamespace) -> None:
+    """The video is not worked on any longer, its file is gone, its place is free."""
+    slow = start(0.4, frames=500)
+    data = make.film(make.moving(60) * 4)
+    with socket.create_connection(("127.0.0.1", slow.port), timeout=SECONDS) as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/x-ndjson\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(data) + data
+        )
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert 'inside{lane="video"} 1' in HTTP.get(f"{slow.url}/metrics").text
+    until = time.monotonic() + 5
+    while 'inside{lane="video"} 0' not in HTTP.get(f"{slow.url}/metrics").text:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert slow.left() == []
+    assert float(HTTP.get(f"{slow.url}/metrics").text.split("\nkinesics_frames_total ")[1].split()[0]) < 200
+
+
 def test_damaged_forms(server: Any) -> None:
     kind = "multipart/form-data"
     refused(post(server, b"abc", kind), 400, "form")

@@ -17,7 +17,7 @@ from kinesics.errors import UserError
 from kinesics.inference.stream import Following
 from kinesics.serve.documents import Tracks, faces_of
 from kinesics.serve.limits import Limits
-from kinesics.serve.recogniser import MakeDetector, Recogniser
+from kinesics.serve.recogniser import FaceDetector, MakeDetector, Recogniser
 from kinesics.serve.refusal import Refusal
 from kinesics.vision.media import ANIMATED, UnreadableImage, frame_count, open_image
 from kinesics.vision.video import Frame, VideoInfo, probe, read_video
@@ -57,12 +57,13 @@ class FilmReader:
     Args:
         recogniser: whose stream is used.
         recognise: crops to answers; shared between requests.
-        make: makes a detector for each video.
+        make: makes detectors, one for each video at a time.
         limits: of pixels, seconds, frames and time.
     """
 
     def __init__(self, recogniser: Recogniser, recognise: Callable[..., Any], make: MakeDetector, limits: Limits):
         self.recogniser, self.recognise, self.make, self.limits = recogniser, recognise, make, limits
+        self._free: list[FaceDetector] = []
 
     def read(
         self, path: Path, stretch: Stretch, stopped: threading.Event, faces: str = "find"
@@ -83,17 +84,27 @@ class FilmReader:
             Refusal: 413 too large or too long, 422 damaged, without pictures, or nothing in that stretch; 503 not one
                 frame done in time.
         """
+        detector: Any = "whole" if faces == "whole" else None
         try:
             info = self._checked(path, stretch)
             frames = _Frames(path, stretch, self.limits, stopped)
-            stream = self.recogniser.face_stream(
-                "whole" if faces == "whole" else self.make(True), Following(detect_every=_search_every(info, stretch))
-            )
+            detector = detector or self._detector()
+            stream = self.recogniser.face_stream(detector, Following(detect_every=_search_every(info, stretch)))
             stream.recognise = self.recognise
             yield from self._parts(info, frames, stream)
+            if detector != "whole":
+                # not of a video that was broken off: a search may still be going on in its thread
+                self._free.append(detector)
         except UserError as error:
             text = error.message.replace(str(path.resolve()), "the video").replace(str(path), "the video")
             raise Refusal(422, "damaged", text.replace("the video: ", "the video ", 1)) from error
+
+    def _detector(self) -> FaceDetector:
+        """A detector that no other video uses."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self.make(True)
 
     def _parts(self, info: VideoInfo, frames: _Frames, stream: Any) -> Iterator[dict[str, Any]]:
         tracks, first = Tracks(), None

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,7 @@ HEADERS = {
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _LINGER_SECONDS, _LINGER_BYTES = 1.0, 8 * 2**20
+_TAKING_SECONDS = 30.0
 
 
 class Guard:
@@ -68,6 +70,8 @@ class Guard:
                 await self.app(scope, visit.receive, visit.send)
             else:
                 await JSONResponse(refusal.to_dict(), refusal.status)(scope, visit.receive, visit.send)
+        except ClientDisconnect:
+            pass  # nobody is there to be told
         finally:
             route = self.routes.get(scope["path"], "other")
             self.metrics.requests.labels(route, str(visit.status)).inc()
@@ -123,7 +127,11 @@ class _Visit:
             await self._send({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b"", "more_body": False}
-        await self._send(message)
+        try:
+            await asyncio.wait_for(self._send(message), _TAKING_SECONDS)
+        except (TimeoutError, asyncio.TimeoutError):
+            # one that doesn't read what it asked for would hold its place for ever
+            raise ClientDisconnect from None
 
     async def _linger(self) -> None:
         """Read on for a moment after an early answer: a connection that is closed on unread bytes is reset, and the

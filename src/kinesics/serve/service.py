@@ -199,6 +199,8 @@ class _Parts:
                     return
         except Refusal as refusal:
             yield _dump(refusal.to_dict()) + b"\n"
+        except ClientDisconnect:
+            return
         finally:
             self._end()
             leave(self.upload)
