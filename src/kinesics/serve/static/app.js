@@ -16,7 +16,10 @@ let chosen = 0;
 let work = null;
 let camera = null;
 
-const say = (text) => ($("status").textContent = text);
+// the same text again would be read out again
+function say(text) {
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
 function complain(text) {
   $("error").textContent = text;
   $("error").hidden = !text;
