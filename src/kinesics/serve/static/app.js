@@ -219,6 +219,10 @@ function listen() {
   for (const name of ["play", "pause", "ended"]) {
     stage.film.addEventListener(name, () => ($("play").textContent = stage.film.paused ? "Play" : "Pause"));
   }
+  // labels are placed by the picture's size on the screen
+  window.addEventListener("resize", draw);
+  stage.photo.addEventListener("load", draw);
+  stage.film.addEventListener("loadedmetadata", draw);
   for (const name of ["timeupdate", "seeked"]) stage.film.addEventListener(name, follow);
   const tick = () => {
     if (!stage.film.paused) follow();
