@@ -18,7 +18,9 @@ NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 FREE = {"errors", "files", "progress"}
 """Modules that every room may use; they use nothing of the package but each other."""
 
-ORDER = ("metrics", "nn", "vision", "data", "engine", "federated", "systems", "studies", "inference", "api", "cli")
+ORDER = (
+    "metrics", "nn", "vision", "data", "engine", "federated", "systems", "studies", "inference", "serve", "api", "cli",
+)  # fmt: skip
 """Rooms from the ground up: each may use itself and those before it."""
 
 EXCEPTIONS = {("__init__.py", "api"), ("__init__.py", "inference"), ("__main__.py", "cli")}

@@ -55,6 +55,8 @@ def test_content(wheel: Path) -> None:
     weights = REPOSITORY / "src" / "kinesics" / "weights"
     for path in (path for path in weights.rglob("*") if path.suffix in (".safetensors", ".json")):
         assert f"kinesics/weights/{path.name}" in names
+    for path in (REPOSITORY / "src" / "kinesics" / "serve" / "static").iterdir():
+        assert f"kinesics/serve/static/{path.name}" in names
     information = {name.split("/", 1)[1] for name in names if ".dist-info/" in name}
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE", "licenses/NOTICE"} <= information
     tops = {name.split("/")[0] for name in names}

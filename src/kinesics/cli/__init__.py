@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "report": "write a run's report anew, or the figures of its answers (--figures)",
     "audit": "rank the training labels of a run by how likely they are wrong; review them",
     "predict": "answer for the faces in photos, videos or a camera, or for views of a road",
+    "serve": "answer for photographs and videos over HTTP, with a page",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",
     "topology": "design who talks to whom in a federation (design)",

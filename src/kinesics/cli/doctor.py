@@ -16,6 +16,7 @@ OPTIONAL = {
     "dlib": ("finding faces", "kinesics[vision]"),
     "cv2": ("finding faces, cameras", "kinesics[vision]"),
     "av": ("reading and writing videos", "kinesics[vision]"),
+    "fastapi": ("the service", "kinesics[serve]"),
 }
 """Module -> what it is for and which extra has it."""
 
