@@ -19,7 +19,7 @@ from kinesics.engine.evaluation import Evaluation, evaluate_classification
 from kinesics.engine.prediction import Emotion, Prediction
 from kinesics.engine.task import Batch, DataSpec, Task
 from kinesics.errors import UserError
-from kinesics.metrics.calibration import fit_temperature
+from kinesics.metrics.calibration import apply_temperature, fit_temperature
 from kinesics.nn.backbones import BACKBONES, STEMS, make_backbone
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class Classifier(Task):
         return found
 
     def calibrate(self, predictions: Sequence[Prediction], targets: Samples) -> None:
-        """Temperature scaling (Guo et al. 2017) on the given samples' labels, or their votes if votes were learned."""
+        """Temperature scaling (Guo et al. 2017) on the given samples' labels, or their votes if votes were learned, and
+        the spread of the uncertainty that comes of it."""
         wanted = targets.columns["label"]
         known = wanted >= 0
         votes = targets.columns.get("distribution")
@@ -144,7 +145,8 @@ class Classifier(Task):
             wanted, known = votes, np.isfinite(votes).all(1)
         if known.any():
             log_probability = np.log(np.clip(probabilities(predictions)[known], 1e-300, 1.0))
-            self.calibration = {"temperature": fit_temperature(log_probability, wanted[known])}
+            temperature = fit_temperature(log_probability, wanted[known])
+            self.calibration = {"temperature": temperature, **uncertainty_deciles(log_probability, temperature)}
 
     def metrics(self, predictions: Sequence[Prediction], targets: Samples) -> dict[str, float]:
         """Accuracy, UAR, calibration error and, where the data have them, distances to vote distributions."""
@@ -212,3 +214,16 @@ def probabilities(predictions: Sequence[Prediction]) -> np.ndarray:
     """(N, C) float64 distributions of `Emotion` answers, in the class order of their dictionaries."""
     rows = [list(p.distribution.values()) for p in predictions if isinstance(p, Emotion) and p.distribution]
     return np.array(rows, dtype=np.float64)
+
+
+def uncertainty_deciles(log_probability: np.ndarray, temperature: float) -> dict[str, float]:
+    """How uncertain calibrated answers are: `uncertainty_10` .. `uncertainty_90`, the uncertainty (entropy divided by
+    log C) below which 10 % .. 90 % of the answers lie; what `kinesics predict --abstain` goes by.
+
+    Args:
+        log_probability: (N, C) before calibration.
+        temperature: that they are divided by.
+    """
+    probability = apply_temperature(np.exp(log_probability), temperature)
+    entropy = -(probability * np.log(np.clip(probability, 1e-300, 1.0))).sum(1) / np.log(max(probability.shape[1], 2))
+    return {f"uncertainty_{10 * k}": float(np.quantile(entropy, k / 10)) for k in range(1, 10)}

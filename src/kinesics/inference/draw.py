@@ -31,7 +31,7 @@ def draw_answers(image: np.ndarray, answers: Sequence[Prediction]) -> np.ndarray
     """
     canvas = Image.fromarray(np.ascontiguousarray(image))
     pen = ImageDraw.Draw(canvas, "RGBA")
-    unit = float(np.clip(min(canvas.size) / 30, 11, 40))
+    unit = float(np.clip(min(canvas.size) / 34, 11, 40))
     boxes = [answer.box for answer in answers if isinstance(answer, Emotion) and answer.box is not None]
     taken = [(x, y, x + width, y + height) for x, y, width, height in boxes]
     for place, answer in enumerate(answers):
@@ -66,17 +66,23 @@ def _plate(
     size: tuple[int, int],
     taken: list[tuple[float, float, float, float]],
 ) -> None:
-    """The plate with text and bars: below the box where there is room, else above it, else inside its lower edge."""
-    ranked = sorted((answer.distribution or {}).items(), key=lambda item: -item[1])[:_SHOWN]
+    """The plate with text and bars beside the box, or with the text alone where there is room for no more."""
     text = f"#{answer.track} {answer.label}" if answer.track is not None else answer.label
     head = f"{text} {answer.confidence:.0%}" if answer.label != ABSTAINED else f"{text} (uncertain)"
-    names = [name for name, _ in ranked]
-    large, small = unit, unit * 0.78
-    name_width = max((pen.textlength(name, font_size=small) for name in names), default=0.0)
-    bar = 3.2 * unit
-    width = max(pen.textlength(head, font_size=large), name_width + bar + 2.6 * unit) + unit
-    height = 1.5 * large + len(ranked) * 1.15 * small + 0.3 * unit
-    x, y = (4.0, 4.0) if answer.box is None else _room(answer.box, (width, height), size, taken)
+    large, small, bar = unit, unit * 0.78, 3.2 * unit
+    for rows in (_SHOWN, 0):
+        ranked = sorted((answer.distribution or {}).items(), key=lambda item: -item[1])[:rows]
+        name_width = max((pen.textlength(name, font_size=small) for name, _ in ranked), default=0.0)
+        wide = name_width + bar + 2.6 * unit if ranked else 0.0
+        width = max(pen.textlength(head, font_size=large), wide) + unit
+        height = 1.5 * large + len(ranked) * 1.15 * small + (0.3 * unit if ranked else 0.0)
+        place = (4.0, 4.0) if answer.box is None else _room(answer.box, (width, height), size, taken)
+        if place is not None:
+            break
+    else:
+        assert answer.box is not None
+        place = max(answer.box[0], 2.0), max(answer.box[1] - height / 2, 2.0)
+    x, y = place
     taken.append((x, y, x + width, y + height))
     pen.rounded_rectangle((x, y, x + width, y + height), radius=unit / 4, fill=(*_PLATE, 200))
     pen.text((x + 0.5 * unit, y + 0.15 * unit), head, fill=colour, font_size=large)
@@ -94,26 +100,23 @@ def _room(
     plate: tuple[float, float],
     size: tuple[int, int],
     taken: Sequence[tuple[float, float, float, float]],
-) -> tuple[float, float]:
-    """The upper left corner of a plate inside the picture, on no other plate where that can be."""
+) -> tuple[float, float] | None:
+    """The upper left corner of a plate inside the picture and on nothing taken; None where there is no such place."""
     x, y, width, height = box
     across = float(np.clip(x + width / 2 - plate[0] / 2, 2, max(size[0] - plate[0] - 2, 2)))
     beside = float(np.clip(y, 2, max(size[1] - plate[1] - 2, 2)))
     places = [
         (across, y + height + 4), (across, y - plate[1] - 4), (x + width + 4, beside), (x - plate[0] - 4, beside),
-        (across, y + height - plate[1] - 4),
+        (x + width - plate[0], y + height + 4), (x, y + height + 4), (x, y - plate[1] - 4),
+        (x + width - plate[0], y - plate[1] - 4),
     ]  # fmt: skip
-    inside = [
-        (left, top) for left, top in places
-        if left >= 0 and top >= 0 and left + plate[0] <= size[0] and top + plate[1] <= size[1]
-    ]  # fmt: skip
-    for left, top in inside:
-        if not any(
-            left < right and other_left < left + plate[0] and top < bottom and other_top < top + plate[1]
-            for other_left, other_top, right, bottom in taken
-        ):
+    for left, top in places:
+        right, bottom = left + plate[0], top + plate[1]
+        if left < 0 or top < 0 or right > size[0] or bottom > size[1]:
+            continue
+        if not any(left < x1 and x0 < right and top < y1 and y0 < bottom for x0, y0, x1, y1 in taken):
             return left, top
-    return inside[-1] if inside else (across, beside)
+    return None
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Timeline:
                 self._sums[track] = np.zeros((BINS, len(self.classes)), dtype=np.float32)
                 self._counts[track] = np.zeros(BINS, dtype=np.int64)
                 self._forget()
-            place = int(answer.time / self.step)
+            place = int(answer.time / self.step + 1e-6)
             self._sums[track][place] += list(answer.distribution.values())
             self._counts[track][place] += 1
 

@@ -1,8 +1,9 @@
 """Following boxes through a video: a Kalman filter for each, the Hungarian method for who is who, and scene cuts.
 
 After A. Bewley et al., "Simple online and realtime tracking", ICIP 2016 (constant-velocity Kalman filter, assignment by
-overlap), and Y. Zhang et al., "ByteTrack", ECCV 2022 (unsure boxes continue tracks but start none). Nothing here knows
-what the boxes hold.
+overlap), Y. Zhang et al., "ByteTrack", ECCV 2022 (unsure boxes continue tracks but start none), and F. Yang et al.,
+"Hard to track objects with irregular motions and similar appearances? Make it easier by buffering the matching space",
+WACV 2023 (boxes are widened before they are compared). Nothing here knows what the boxes hold.
 """
 
 from __future__ import annotations
@@ -87,17 +88,20 @@ class TrackingConfig:
     high: float = 0.0
     """Score from which a box may start a track; boxes below only continue tracks that no better box continues."""
     overlap: float = 0.25
-    """Least intersection over union of a track's expected box and a box that continues it."""
+    """Least intersection over union of a track's expected box and a box that continues it, both widened."""
+    reach: float = 0.25
+    """Share of its sides by which a box is widened on every side before it is compared: what moves by most of its width
+    from one search to the next is still found again."""
     max_age: float = 45.0
     """Frames for which a track that is not seen is kept, in case it comes back where it was expected."""
     coast: int = 1
     """Detections that may miss a track while it is still shown, where it is expected."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.overlap < 1.0 or self.max_age < 0 or self.coast < 0:
+        if not 0.0 < self.overlap < 1.0 or self.max_age < 0 or self.coast < 0 or not 0.0 <= self.reach <= 2.0:
             raise UserError(
-                f"tracking: got overlap {self.overlap}, max_age {self.max_age} and coast {self.coast}; expected "
-                "(0, 1), 0 or more and 0 or more"
+                f"tracking: got overlap {self.overlap}, reach {self.reach}, max_age {self.max_age} and coast "
+                f"{self.coast}; expected (0, 1), [0, 2], 0 or more and 0 or more"
             )
 
 
@@ -164,7 +168,8 @@ class Tracker:
             return [], list(tracks), [int(k) for k in choice]
         from scipy.optimize import linear_sum_assignment
 
-        share = overlaps(np.array([track.box for track in tracks]), boxes[choice])
+        expected = np.array([track.box for track in tracks])
+        share = overlaps(widened(expected, self.config.reach), widened(boxes[choice], self.config.reach))
         allowed = share >= self.config.overlap
         rows, columns = linear_sum_assignment(np.where(allowed, share, 0.0), maximize=True)
         good = [(i, j) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
@@ -174,6 +179,11 @@ class Tracker:
             [track for i, track in enumerate(tracks) if i not in taken],
             [int(k) for j, k in enumerate(choice) if j not in used],
         )
+
+
+def widened(boxes: np.ndarray, share: float) -> np.ndarray:
+    """(N, 4) boxes grown by a share of their sides on every side."""
+    return np.concatenate([boxes[:, :2] - share * boxes[:, 2:], boxes[:, 2:] * (1 + 2 * share)], axis=1)
 
 
 class SceneCuts:
