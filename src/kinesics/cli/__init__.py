@@ -13,6 +13,7 @@ VERBS: dict[str, str] = {
     "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",
     "predict": "answer for cropped faces",
+    "export": "write a run as ONNX or torch.export, checked against the run",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",
     "topology": "design who talks to whom in a federation (design)",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kinesics.engine.prediction import Prediction
-    from kinesics.inference.predictor import Predictor
+    from kinesics.inference.images import ImagePredictor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 TABLES = (".csv", ".parquet", ".pq")
@@ -27,8 +27,10 @@ TABLES = (".csv", ".parquet", ".pq")
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     parser = Parser(prog="kinesics predict", description=__doc__)
-    parser.add_argument("run", help="run directory or the name of a shipped model")
+    if not (exported := any(word.split("=")[0] == "--model" for word in argv)):
+        parser.add_argument("run", help="run directory or the name of a shipped model; left out with --model")
     parser.add_argument("images", nargs="+", help="image files, folders of them, or manifests, whose order is kept")
+    parser.add_argument("--model", metavar="FILE", help="an exported .onnx file in place of a run, without PyTorch")
     parser.add_argument(
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="of manifests only such rows (repeatable)"
     )
@@ -48,18 +50,22 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     import numpy as np
 
-    from kinesics.engine.config import require
-    from kinesics.errors import UserError
-    from kinesics.inference.driving_video import VideoWriter
-    from kinesics.inference.predictor import load
+    from kinesics.errors import UserError, require
+    from kinesics.inference.loading import load
     from kinesics.progress import log
 
     require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
+    if exported:
+        given.run = given.model
+        if given.support is not None:
+            raise UserError("--support needs the gradients of a run; an exported model has none", hint="give the run")
     files, truth = _files(given.images, given.where)
     predictor = load(given.run, last=given.last, device=given.device)
     with ExitStack() as stack:
         film = None
         if given.video is not None:
+            from kinesics.inference.driving_video import VideoWriter
+
             _must_steer(predictor, given.run)
             film = stack.enter_context(VideoWriter(given.video, given.rate))
         began = time.perf_counter()
@@ -84,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _answers(predictor: Predictor, files: Sequence[Path], skip: bool) -> tuple[list[Prediction], list[int]]:
+def _answers(predictor: ImagePredictor, files: Sequence[Path], skip: bool) -> tuple[list[Prediction], list[int]]:
     """Answers for all files that can be read, and the files' positions."""
     from kinesics.errors import UserError
     from kinesics.progress import log, track
@@ -127,24 +133,25 @@ def _write(found: Sequence[Prediction], kind: str, out: Path | None) -> None:
             stream.write(text)
 
 
-def _must_steer(predictor: Predictor, run: str) -> None:
-    from kinesics.engine.regressor import Regressor
+def _must_steer(predictor: ImagePredictor, run: str) -> None:
     from kinesics.errors import UserError
 
-    if not isinstance(predictor.task, Regressor):
+    if not predictor.steers:
         raise UserError(
             f"--video films steering, but {run} ({predictor.system}) answers with classes, not with an angle",
             hint="give a run of a steering system",
         )
 
 
-def _write_support(predictor: Predictor, files: Sequence[str], folder: Path) -> None:
+def _write_support(predictor: ImagePredictor, files: Sequence[str], folder: Path) -> None:
     """A picture of the support maps for each file; files of the same name get numbers."""
     import io
 
     from kinesics.files import atomic_write
+    from kinesics.inference.predictor import Predictor
     from kinesics.inference.support import support_of
 
+    assert isinstance(predictor, Predictor)
     taken: set[str] = set()
     for file in files:
         stem, number = Path(file).stem, 1
