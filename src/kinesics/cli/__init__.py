@@ -14,6 +14,8 @@ VERBS: dict[str, str] = {
     "evaluate": "judge a trained run on a manifest",
     "predict": "answer for cropped faces",
     "export": "write a run as ONNX or torch.export, checked against the run",
+    "push": "upload a run's model to a Hugging Face hub",
+    "pull": "download a model from a Hugging Face hub",
     "drive": "let a trained run steer the synthetic car on unseen roads",
     "import": "turn foreign weights into kinesics' own format",
     "topology": "design who talks to whom in a federation (design)",

@@ -18,10 +18,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("run", help="run directory or the name of a shipped model")
     parser.add_argument("--format", choices=("onnx", "torch-export"), default="onnx")
     parser.add_argument(
-        "--int8", action="store_true", help="ONNX with 8-bit integers in place of floats: smaller, faster"
+        "--int8", action="store_true", help="8-bit integers in place of floats: smaller and faster; ONNX only"
     )
     parser.add_argument(
-        "--out", type=Path, help="file to write (default: RUN/model.onnx, model-int8.onnx or model.pt2)"
+        "--out", type=Path, help="file to write (default: model.onnx, model-int8.onnx or model.pt2 in RUN)"
     )
     parser.add_argument("--data", help="manifest of real images for the check and for --int8 (default: the run's own)")
     parser.add_argument("--last", action="store_true", help="export the last epoch's weights instead of the kept ones")

@@ -168,7 +168,9 @@ def need(first: str, *others: str) -> Any:
     import importlib
 
     try:
-        return [importlib.import_module(name) for name in (first, *others)][0]
+        for name in others:
+            importlib.import_module(name)
+        return importlib.import_module(first)
     except ImportError as error:
         raise UserError(
             f"exporting to ONNX needs {', '.join((first, *others))}: {error}", hint="pip install 'kinesics[export]'"

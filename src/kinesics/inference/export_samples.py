@@ -1,4 +1,4 @@
-"""Pictures for checking an exported graph and for calibrating its integers: of a manifest, of the run's own, or drawn."""
+"""Pictures to check an exported graph on and to calibrate its integers with: of a manifest, or drawn."""
 
 from __future__ import annotations
 

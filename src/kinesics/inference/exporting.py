@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
@@ -23,7 +24,7 @@ from kinesics.systems import get_system
 
 RANDOM = 64
 """Random inputs that every graph is checked on."""
-LEARN = 1024
+LEARN = 512
 """Images that the ranges of integers are calibrated with."""
 DRAWN = 256
 """Drawn images that an int8 graph is compared on where there are no real ones."""
@@ -121,9 +122,7 @@ def check(task: Task, path: Path, description: Description, answer: Answer, pict
         parity["random" if name == "random inputs" else "images"] = found
         within = found.difference <= TOLERANCE
         sound &= within
-        verdict = (
-            f"within {TOLERANCE:g}" if within else f"more than {TOLERANCE:g}: NOT the run's answers, nothing written"
-        )
+        verdict = f"within {TOLERANCE:g}" if within else f"beyond {TOLERANCE:g}: NOT the run's answers, nothing written"
         lines.append(f"{name}: {found}; {verdict}")
     return Export(path, description, sound, lines, parity, {})
 
@@ -149,5 +148,5 @@ def compare_int8(
     )  # fmt: skip
 
 
-def _in_parts(answer: Answer, images: np.ndarray, size: int = 256) -> list:
+def _in_parts(answer: Answer, images: np.ndarray, size: int = 256) -> list[Prediction]:
     return [item for k in range(0, len(images), size) for item in answer({"image": images[k : k + size]})]
