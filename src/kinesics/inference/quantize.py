@@ -54,7 +54,7 @@ def quantise(source: Path, description: Description, pictures: Pictures) -> tupl
             kept = float_nodes(nodes)
             if not any(node.op_type in ("Conv", "Gemm", "MatMul") and node.name not in kept for node in nodes):
                 raise UserError(
-                    f"--int8: the graph of {description.system} has nothing to quantise between its first and last layer",
+                    f"--int8: {description.system} has nothing to quantise between its first and last layer",
                     hint="export it without --int8",
                 )
             quantize_static(
