@@ -27,7 +27,7 @@ def write_run(folder: Path, system: str, preset: str = "default", channels: int 
     """A run of untrained weights whose batch normalisation has statistics of its own, with a temperature."""
     task_class = get_system(system).task_class
     known = {item.name for item in fields(task_class.config_class)}
-    small = {"task.backbone": "compact"} if "backbone" in known and task_class.truth == "label" else {}
+    small = {"task.backbone": "compact"} if "backbone" in known else {}
     config = make_recipe(system, {"data": "-", "preset": preset, **small}).task
     torch.manual_seed(0)
     spec = DataSpec(CLASSES if task_class.truth == "label" else (), SIZE, channels, 0.45, 0.25, 4, crop=0.9)

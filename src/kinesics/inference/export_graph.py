@@ -65,7 +65,7 @@ def write_onnx(task: Task, description: Description, path: Path) -> None:
     """
     onnx = need("onnx", "onnxscript", "onnxruntime")
     module, examples = traceable(task)
-    with _quiet():
+    with _quiet(), torch.no_grad():
         try:
             program = torch.onnx.export(
                 module,
@@ -93,7 +93,7 @@ def write_torch(task: Task, description: Description, path: Path) -> None:
     Args, Raises: as `write_onnx`; it needs no extra.
     """
     module, examples = traceable(task)
-    with _quiet():
+    with _quiet(), torch.no_grad():
         try:
             shapes = {"inputs": tuple({0: torch.export.Dim("batch")} for _ in examples)}
             program = torch.export.export(module, tuple(examples.values()), dynamic_shapes=shapes)

@@ -20,6 +20,9 @@ from kinesics.inference.graph_file import Description
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "Concat")
 """What is computed in integers; all else stays in floats."""
 
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+"""Operators that have weights."""
+
 BATCH = 32
 """Pictures in one forward pass of the calibration."""
 
@@ -49,14 +52,14 @@ def quantise(source: Path, description: Description, pictures: Pictures) -> tupl
     prepared, target = source.with_name("prepared.onnx"), source.with_name("int8.onnx")
     with _quiet():
         try:
-            quant_pre_process(source, prepared)
-            nodes = list(onnx.load(prepared).graph.node)
-            kept = float_nodes(nodes)
-            if not any(node.op_type in ("Conv", "Gemm", "MatMul") and node.name not in kept for node in nodes):
+            nodes = list(onnx.load(source).graph.node)
+            if not any(node.op_type in WEIGHTED and node.name not in float_nodes(nodes) for node in nodes):
                 raise UserError(
                     f"--int8: {description.system} has nothing to quantise between its first and last layer",
                     hint="export it without --int8",
                 )
+            quant_pre_process(source, prepared)
+            kept = float_nodes(list(onnx.load(prepared).graph.node))
             quantize_static(
                 prepared,
                 target,
@@ -94,7 +97,7 @@ def float_nodes(nodes: list[Any]) -> set[str]:
     Args:
         nodes: of an ONNX graph, in topological order.
     """
-    weighted = [k for k, node in enumerate(nodes) if node.op_type in ("Conv", "Gemm", "MatMul")]
+    weighted = [k for k, node in enumerate(nodes) if node.op_type in WEIGHTED]
     convolutions = [k for k in weighted if nodes[k].op_type == "Conv"]
     start = convolutions[0] + 1 if convolutions else 0
     stop = weighted[-1] if weighted else len(nodes)
