@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 import kinesics
+from kinesics.cli import main
 from kinesics.data.synthetic.faces import write_faces
-from kinesics.engine.classifier import Classifier
-from kinesics.engine.graph import FromBytes
+from kinesics.engine.regressor import Regressor
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.inference.export_samples import Pictures
@@ -119,20 +120,28 @@ def test_which_nodes_stay_floats() -> None:
     assert float_nodes(nodes[:2]) == set(), "without weighted layers there is no first and no last"
 
 
+class Off(nn.Module):
+    """A graph that is wrong by two thousandths."""
+
+    def __init__(self, right: nn.Module) -> None:
+        super().__init__()
+        self.right = right
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.right(image) + 0.002
+
+
 def test_a_graph_that_answers_otherwise_is_not_left(
     run_of: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kinesics.cli import main
-
-    run = run_of("cross_entropy")
-    monkeypatch.setattr(  # the temperature is forgotten
-        Classifier, "export_module", lambda self: FromBytes(self.model, self.spec.mean, self.spec.std, 1.0)
-    )
+    run, right = run_of("constant_steering"), Regressor.export_module
+    monkeypatch.setattr(Regressor, "export_module", lambda self: Off(right(self)))
     out = tmp_path / "model.onnx"
     out.write_text("the file before")
     for form in ("onnx", "torch-export"):
         assert main(["export", str(run.folder), "--out", str(out), "--format", form]) == 1
-        assert "NOT the run's answers" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "largest difference 2.00e-03" in printed and "NOT the run's answers" in printed
         assert out.read_text() == "the file before" and [item.name for item in tmp_path.iterdir()] == ["model.onnx"]
 
 
