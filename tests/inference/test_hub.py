@@ -249,7 +249,7 @@ def test_no_repository_and_no_hub(hub: Hub, run: Run, tmp_path: Path, monkeypatc
     assert not (tmp_path / "new").exists()
 
 
-def test_the_card_says_what_must_be_known(run: Run) -> None:
+def test_the_card_says_what_must_be_known(run: Run, tmp_path: Path) -> None:
     predictor: Any = kinesics.load(run.folder)
     card = card_of(run, predictor.task, "dronet", "me/roads")
     assert card.startswith("---\nlibrary_name: kinesics\nlicense: other\n")
@@ -258,5 +258,7 @@ def test_the_card_says_what_must_be_known(run: Run) -> None:
     for part in ("## Data and terms", "## Measured", "## Calibration", "## Limits"):
         assert part in card
     shipped: Any = kinesics.load("ferplus-compact")
-    card = card_of(Run(Path("nowhere")), shipped.task, "cross_entropy", "me/faces", "cc-by-nc-4.0")
+    (tmp_path / "NOTICE").write_text("Data: of somebody else\n")
+    card = card_of(Run(tmp_path), shipped.task, "cross_entropy", "me/faces", "cc-by-nc-4.0")
+    assert "```\nData: of somebody else\n```" in card
     assert "license: cc-by-nc-4.0" in card and "One temperature, 0.9483" in card and "No scores are recorded" in card

@@ -13,7 +13,7 @@ from kinesics.engine.task import Task
 from kinesics.errors import UserError
 
 SHOWN = (
-    "accuracy", "uar", "f1_macro", "nll", "ece", "ece_calibrated", "kl", "ccc_valence", "ccc_arousal", "rmse", "mae",
+    "accuracy", "uar", "macro_f1", "nll", "ece", "ece_calibrated", "kl", "ccc_valence", "ccc_arousal", "rmse", "mae",
     "pearson", "ccc",
 )  # fmt: skip
 """Scores that the card shows, as far as the run has them, in this order."""
@@ -32,6 +32,8 @@ def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = No
         terms: licence of the weights; "other" by default.
     """
     told = _run_json(run)
+    # the weights that were not kept have a file of their own beside model.json
+    kept = "selected" if "selected" in told and not (run.folder / "model_selected.json").is_file() else "last"
     front = {
         "library_name": "kinesics",
         "license": terms or "other",
@@ -41,17 +43,14 @@ def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = No
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {repo.split('/')[-1]}",
-        f"A `{system}` model by [kinesics]({_HOME}): {_what(task)}",
+        f"A `{system}` model by kinesics, a Python toolbox: {_what(task)}",
         f"```console\nkinesics pull {repo} model\nkinesics predict model photo.png\n```",
-        f"## Data and terms\n\n{_data(told)}\n\n{_terms(terms)}",
-        f"## Measured\n\n{_measured(told)}",
+        f"## Data and terms\n\n{_data(told)}\n\n{_terms(terms)}{_notice(run)}",
+        f"## Measured\n\n{_measured(told, kept)}",
         f"## Calibration\n\n{_calibration(task)}",
         f"## Limits\n\n{_limits(task)}",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-_HOME = "https://pypi.org/project/kinesics"
 
 
 def _run_json(run: Run) -> dict[str, Any]:
@@ -89,9 +88,15 @@ def _terms(terms: str | None) -> str:
     )
 
 
-def _measured(told: dict[str, Any]) -> str:
-    selected = told.get("selected")
-    splits = {name: selected[name] for name in ("valid", "test") if selected.get(name)} if selected else {}
+def _notice(run: Run) -> str:
+    """The notice that lies beside the weights (of shipped models), word for word."""
+    path = run.folder / "NOTICE"
+    return f"\n\n```\n{path.read_text(encoding='utf-8').strip()}\n```" if path.is_file() else ""
+
+
+def _measured(told: dict[str, Any], kept: str) -> str:
+    judged = told.get(kept)
+    splits = {name: judged[name] for name in ("valid", "test") if judged.get(name)} if isinstance(judged, dict) else {}
     names = [name for name in SHOWN if any(_finite(scores.get(name)) for scores in splits.values())]
     if not names:
         return "No scores are recorded with this model; measure it with `kinesics evaluate`."
@@ -99,7 +104,7 @@ def _measured(told: dict[str, Any]) -> str:
     for name in names:
         cells = (f"{s[name]:.4f}" if _finite(s.get(name)) else "" for s in splits.values())
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n\nThe epoch was chosen on validation; scores there are optimistic."
+    return "\n".join(rows) + "\n\nValidation data chose the epoch and the temperature; scores on them are optimistic."
 
 
 def _calibration(task: Task) -> str:
