@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -44,8 +43,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.peak:
-        answer(given.video, "find")
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        frames = answer(given.video, "find")["frames"]
+        # not getrusage, which also knows the memory of the process that started this one
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        print(frames, float(status["VmHWM"].split()[0]) / 1024)
         return
     rounds: dict[str, list[dict[str, float]]] = {"dlib+haar": [], "dlib": []}
     for _ in range(given.rounds):
@@ -59,9 +60,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         longer = Path(folder, "longer.mp4")
         repeat(given.video, longer, 10)
-        short, long = (peak(path) for path in (given.video, longer))
-    rows += [{"what": "memory, MiB", "frames": "", "peak": round(short, 1), "peak_10x": round(long, 1)}]
-    print(rows[-1])
+        for path in (given.video, longer):
+            frames, memory = peak(path)
+            rows.append({"what": "peak memory", "frames": frames, "MiB": round(memory, 1)})
+            print(rows[-1], flush=True)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_write(HERE / "video_speed.csv", "w") as stream:
         writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -104,13 +106,13 @@ def repeat(source: Path, target: Path, times: int) -> None:
                 shift += end
 
 
-def peak(video: Path) -> float:
-    """Peak resident memory, MiB, of a process that answers for the video."""
+def peak(video: Path) -> tuple[int, float]:
+    """Frames of the video, and peak resident memory, MiB, of a process that answers for it."""
     command = [sys.executable, str(Path(__file__).resolve()), str(video), "--peak"]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    return float(done.stdout.split()[-1])
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=alone)
+    frames, memory = done.stdout.split()[-2:]
+    return round(float(frames)), float(memory)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from kinesics.cli.arguments import Parser
 OPTIONAL = {
     "pyarrow": ("Parquet manifests", "kinesics[parquet]"),
     "networkx": ("designing federations", "kinesics[federated]"),
+    "dlib": ("finding faces", "kinesics[vision]"),
+    "cv2": ("finding faces, cameras", "kinesics[vision]"),
+    "av": ("reading and writing videos", "kinesics[vision]"),
 }
 """Module -> what it is for and which extra has it."""
 

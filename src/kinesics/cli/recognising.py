@@ -63,7 +63,7 @@ def recognise(predictor: Reader, items: Sequence[Item], given: Any, shipped: boo
             work.flush()
         except KeyboardInterrupt:
             stopped = True
-            work.answered()
+            work.drop()
         if not work.read and not stopped:
             raise UserError(f"none of the {len(items)} images could be read" if items else "no frame was read")
     work.tell(kind)
@@ -170,8 +170,8 @@ class _Work:
 
                 write_picture(Image.fromarray(draw_answers(read_picture(path), mine)), self.names(path, ".png"))
 
-    def answered(self) -> None:
-        """Drop the pictures that wait: they are not answered yet."""
+    def drop(self) -> None:
+        """Forget the pictures that wait: they are not answered yet."""
         self._waiting = []
 
     def _take(self, answers: Sequence[Prediction]) -> None:

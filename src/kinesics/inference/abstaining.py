@@ -20,7 +20,8 @@ DECILES = tuple(f"uncertainty_{10 * k}" for k in range(1, 10))
 def threshold_of(calibration: Mapping[str, float], share: float) -> float:
     """The uncertainty above which answers are withheld so that `share` of the validation answers would have been.
 
-    Between the deciles that the model's calibration holds it is interpolated; 0 and 1 bound them.
+    Between the deciles that the model's calibration holds it is interpolated; 0 and 1 bound them, so that shares below
+    0.1 withhold less than they say.
 
     Args:
         calibration: of the model.
