@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinesics.api import evaluate, train
-    from kinesics.inference.predictor import load
+    from kinesics.inference.loading import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load", "train"]
 
-_HOMES = {"train": "kinesics.api", "evaluate": "kinesics.api", "load": "kinesics.inference.predictor"}
+_HOMES = {"train": "kinesics.api", "evaluate": "kinesics.api", "load": "kinesics.inference.loading"}
 
 
 def __getattr__(name: str) -> Any:

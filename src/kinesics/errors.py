@@ -1,4 +1,4 @@
-"""The one exception that speaks to the user."""
+"""The one exception that speaks to the user, and its form for parameters."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+def require(condition: bool, flag: str, got: object, expected: str) -> None:
+    """Raise the one form of a parameter error: the flag, the value got, the accepted set."""
+    if not condition:
+        raise UserError(f"{flag} must be {expected}; got {got!r}")

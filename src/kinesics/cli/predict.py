@@ -2,6 +2,7 @@
 
 kinesics predict photo.jpg clip.mp4 folder/ --out results.csv --draw out/     with the model that ships
 kinesics predict RUN faces/*.png                                              with a run of your own
+kinesics predict --model model.onnx photo.jpg                                 with an exported file, without PyTorch
 kinesics predict --webcam 0                                                   from a camera, until Ctrl-C
 """
 
@@ -20,7 +21,7 @@ from kinesics.cli.arguments import Parser
 if TYPE_CHECKING:
     from kinesics.cli.sources import Item
     from kinesics.engine.prediction import Prediction
-    from kinesics.inference.predictor import Predictor
+    from kinesics.inference.reader import Reader
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,9 +32,8 @@ def main(argv: Sequence[str]) -> int:
     """
     given = _parser().parse_args(list(argv))
     from kinesics.cli.sources import choose_model, items_of
-    from kinesics.engine.config import require
-    from kinesics.errors import UserError
-    from kinesics.inference.predictor import load
+    from kinesics.errors import UserError, require
+    from kinesics.inference.loading import is_exported, load
 
     require(1 <= given.rate <= 60, "--rate", given.rate, "1 to 60")
     name, words = choose_model(given.words, given.model)
@@ -41,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("nothing to answer for", hint="name pictures, videos or folders, or give --webcam 0")
     if given.webcam is not None and words:
         raise UserError(f"--webcam takes no files; got {words[0]}", hint="one or the other")
+    if given.support is not None and name is not None and is_exported(name):
+        raise UserError("--support needs the gradients of a run; an exported file has none", hint="give the run")
     items = items_of(words, given.where)
     predictor = load(name, last=given.last, device=given.device)
     if predictor.classes and given.video is None and given.support is None:
@@ -54,10 +56,13 @@ def _parser() -> Parser:
     parser = Parser(prog="kinesics predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] FILE",
-        help="first, if wanted, a run directory or a shipped model's name; then pictures, videos, folders of them, or "
-        "manifests, whose order is kept",
+        help="first, if wanted, a run directory, a shipped model's name or an exported .onnx file; then "
+        "pictures, videos, folders of them, or manifests, whose order is kept",
     )  # fmt: skip
-    parser.add_argument("--model", metavar="RUN", help="the run, said by name; by default the model that ships")
+    parser.add_argument(
+        "--model", help="the model, said by name: a run directory, a shipped model, or an exported .onnx file, for "
+        "which PyTorch is not needed; by default the model that ships",
+    )  # fmt: skip
     parser.add_argument(
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="of manifests only such rows (repeatable)"
     )
@@ -113,7 +118,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _whole(predictor: Predictor, items: Sequence[Item], given: Any, name: str) -> int:
+def _whole(predictor: Reader, items: Sequence[Item], given: Any, name: str) -> int:
     """Answers for whole pictures by a model without classes: a table, a film, support maps."""
     import numpy as np
 
@@ -172,7 +177,7 @@ def _must_be_pictures(items: Sequence[Item], given: Any) -> None:
         )
 
 
-def _answers(predictor: Predictor, files: Sequence[Path], skip: bool) -> tuple[list[Prediction], list[int]]:
+def _answers(predictor: Reader, files: Sequence[Path], skip: bool) -> tuple[list[Prediction], list[int]]:
     """Answers for all files that can be read, and the files' positions."""
     from kinesics.errors import UserError
     from kinesics.progress import log, track
@@ -196,22 +201,23 @@ def _answers(predictor: Predictor, files: Sequence[Path], skip: bool) -> tuple[l
     return found, places
 
 
-def _must_steer(predictor: Predictor, run: str) -> None:
-    from kinesics.engine.regressor import Regressor
+def _must_steer(predictor: Reader, run: str) -> None:
     from kinesics.errors import UserError
 
-    if not isinstance(predictor.task, Regressor):
+    if not predictor.steers:
         raise UserError(
             f"--video films steering, but {run} ({predictor.system}) answers with classes, not with an angle",
             hint="give a run of a steering system; --draw makes videos of faces",
         )
 
 
-def _write_support(predictor: Predictor, files: Sequence[str], folder: Path) -> None:
+def _write_support(predictor: Reader, files: Sequence[str], folder: Path) -> None:
     """A picture of the support maps for each file; files of the same name get numbers."""
     from kinesics.cli.recognising import Names, write_picture
+    from kinesics.inference.predictor import Predictor
     from kinesics.inference.support import support_of
 
+    assert isinstance(predictor, Predictor), "exported files are refused before anything is read"
     names = Names(folder)
     for file in files:
         write_picture(support_of(predictor, file).draw(), names(file, ".png"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from kinesics.cli.sources import Item
     from kinesics.engine.prediction import Emotion, Prediction
-    from kinesics.inference.predictor import Predictor
+    from kinesics.inference.reader import Reader
     from kinesics.inference.rows import RowWriter
     from kinesics.inference.stream import Following
     from kinesics.vision.video import Frame
@@ -25,7 +25,7 @@ _LISTED = 200
 """Lines of the table for people; --out has them all."""
 
 
-def recognise(predictor: Predictor, items: Sequence[Item], given: Any, shipped: bool) -> int:
+def recognise(predictor: Reader, items: Sequence[Item], given: Any, shipped: bool) -> int:
     """Answer for every item, write rows and drawings.
 
     Args:
@@ -82,11 +82,11 @@ def kind_of(kind: str | None, out: Path | None) -> str:
     return FORMATS.get(out.suffix.lower(), "csv") if kind in (None, "table") else str(kind)
 
 
-def _searches(predictor: Predictor, faces: str) -> bool:
+def _searches(predictor: Reader, faces: str) -> bool:
     return predictor.form.finds if faces == "auto" else faces != "whole"
 
 
-def _withholding(predictor: Predictor, given: Any) -> Callable[[Prediction], Prediction]:
+def _withholding(predictor: Reader, given: Any) -> Callable[[Prediction], Prediction]:
     from kinesics.inference.abstaining import abstain, threshold_of
 
     if given.abstain is not None and given.abstain_above is not None:
@@ -106,7 +106,7 @@ def _withholding(predictor: Predictor, given: Any) -> Callable[[Prediction], Pre
 class _Work:
     """Goes through items, and keeps count."""
 
-    predictor: Predictor
+    predictor: Reader
     given: Any
     following: Following
     withhold: Callable[[Prediction], Prediction]

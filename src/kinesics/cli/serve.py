@@ -19,7 +19,9 @@ def main(argv: Sequence[str]) -> int:
 
     parser = Parser(prog="kinesics serve", description=__doc__)
     parser.add_argument(
-        "run", nargs="?", help="run directory or the name of a shipped model; left out: the shipped one"
+        "run",
+        nargs="?",
+        help="run directory, a shipped model's name or an exported .onnx file; by default the model that ships",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
@@ -37,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise UserError(f"serving needs {', '.join(missing)}", hint="pip install 'kinesics[serve]'")
-    from kinesics.inference.predictor import DEFAULT_MODEL, load
+    from kinesics.inference.loading import DEFAULT_MODEL, load
     from kinesics.serve.app import make_app
     from kinesics.serve.limits import Limits
     from kinesics.serve.server import allowed_hosts, run

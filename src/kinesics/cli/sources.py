@@ -32,15 +32,19 @@ class Item:
 
 
 def choose_model(words: Sequence[str], model: str | None) -> tuple[str | None, list[str]]:
-    """The model and the words that are left: --model, else the first word where it is a run or a shipped model's name,
-    else None for the model that ships.
+    """The model and the words that are left: --model, else the first word where it is a run, an exported file or a
+    shipped model's name, else None for the model that ships.
 
     Raises:
         UserError: the first word is a folder with neither a model nor anything to answer for, and others follow.
     """
     if model is not None or not words:
         return model, list(words)
+    from kinesics.inference.loading import is_exported
+
     first = Path(words[0])
+    if is_exported(first):
+        return words[0], list(words[1:])
     if (first / "model.json").is_file() or (first / "run.json").is_file() or first.name == "model.json":
         return words[0], list(words[1:])
     if not first.exists():

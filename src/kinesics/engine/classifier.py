@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesics.data.augment import AugmentConfig
-from kinesics.data.emotions import CIRCUMPLEX, canonical, circumplex_coordinates
 from kinesics.data.samples import Samples
+from kinesics.engine.answers import circumplex_of, emotions
 from kinesics.engine.config import require
 from kinesics.engine.evaluation import Evaluation, evaluate_classification
+from kinesics.engine.graph import FromBytes
 from kinesics.engine.prediction import Emotion, Prediction
 from kinesics.engine.task import Batch, DataSpec, Task
 from kinesics.errors import UserError
@@ -61,13 +62,13 @@ class Classifier(Task):
     """
 
     config_class: ClassVar[type] = ClassifierConfig
+    answer_kind: ClassVar[str] = "emotion"
 
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__(config, spec, augment)
         self.model = make_backbone(config.backbone, spec.n_classes, spec.channels, spec.size, config.stem)
         self._class_weight: Tensor | None = None
-        known = all(canonical(name) in CIRCUMPLEX for name in spec.classes)
-        self._circumplex = circumplex_coordinates(spec.classes).astype(np.float64) if known else None
+        self._circumplex = circumplex_of(spec.classes)
 
     def attach(self, train: Samples) -> None:
         """Count the classes, for balanced weights.
@@ -112,28 +113,12 @@ class Classifier(Task):
         """One `Emotion` a face, its distribution softmax(logits / temperature)."""
         _, logits = self.features_and_logits(batch["image"])
         scaled = logits.double() / self.calibration.get("temperature", 1.0)
-        return self.answers(torch.softmax(scaled, 1).cpu().numpy())
+        return emotions(torch.softmax(scaled, 1).cpu().numpy(), self.spec.classes)
 
-    def answers(self, probability: np.ndarray) -> list[Prediction]:
-        """(B, C) calibrated probabilities -> `Emotion` records."""
-        safe = np.clip(probability, 1e-300, 1.0)
-        entropy = -(probability * np.log(safe)).sum(1) / np.log(max(probability.shape[1], 2))
-        place = None if self._circumplex is None else probability @ self._circumplex
-        classes = self.spec.classes
-        found: list[Prediction] = []
-        for i, row in enumerate(probability):
-            best = int(row.argmax())
-            found.append(
-                Emotion(
-                    label=classes[best],
-                    distribution=dict(zip(classes, row.tolist(), strict=True)),
-                    confidence=float(row[best]),
-                    uncertainty=float(np.clip(entropy[i], 0.0, 1.0)),
-                    valence=None if place is None else float(place[i, 0]),
-                    arousal=None if place is None else float(place[i, 1]),
-                )
-            )
-        return found
+    def export_module(self) -> nn.Module:
+        """Bytes -> softmax(logits / temperature); a subclass with another `features_and_logits` has its own."""
+        temperature = self.calibration.get("temperature", 1.0)
+        return FromBytes(self.model, self.spec.mean, self.spec.std, temperature)
 
     def calibrate(self, predictions: Sequence[Prediction], targets: Samples) -> None:
         """Temperature scaling (Guo et al. 2017) on the given samples' labels, or their votes if votes were learned, and

@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kinesics.data.augment import AugmentConfig
-from kinesics.errors import UserError
+from kinesics.errors import require
 from kinesics.vision.crop import CropRule
-
-
-def require(condition: bool, flag: str, got: object, expected: str) -> None:
-    """Raise the one form of a parameter error: the flag, the value got, the accepted set."""
-    if not condition:
-        raise UserError(f"{flag} must be {expected}; got {got!r}")
 
 
 @dataclass

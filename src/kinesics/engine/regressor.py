@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kinesics.data.augment import AugmentConfig
 from kinesics.data.samples import Samples
 from kinesics.engine.config import require
+from kinesics.engine.graph import FromBytes
 from kinesics.engine.prediction import Prediction, Steering
 from kinesics.engine.task import Batch, DataSpec, Task
 from kinesics.errors import UserError
@@ -49,6 +50,7 @@ class Regressor(Task):
 
     config_class: ClassVar[type] = RegressorConfig
     truth: ClassVar[str] = "target"
+    answer_kind: ClassVar[str] = "steering"
 
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__(config, spec, augment)
@@ -91,6 +93,10 @@ class Regressor(Task):
     def prediction_step(self, batch: Batch) -> list[Prediction]:
         """One `Steering` a picture."""
         return [Steering(angle=angle) for angle in self.angles(batch["image"]).double().tolist()]
+
+    def export_module(self) -> nn.Module:
+        """Bytes -> (B,) answers."""
+        return FromBytes(self.model, self.spec.mean, self.spec.std)
 
     def metrics(self, predictions: Sequence[Prediction], targets: Samples) -> dict[str, float]:
         """RMSE and mean absolute error in the unit of the targets, correlation, concordance; NaN without targets."""

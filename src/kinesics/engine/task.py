@@ -17,6 +17,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.config import FitConfig
 from kinesics.engine.optimizers import OptimizerSpec, build_optimizer
 from kinesics.engine.prediction import Prediction
+from kinesics.errors import UserError
 from kinesics.vision.crop import CropRule
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Task(nn.Module, ABC):
     truth: ClassVar[str] = "label"
     """The column that the system learns: rows without it are left out. What learns "target" sees no classes."""
     local_prefixes: ClassVar[tuple[str, ...]] = ()
+    answer_kind: ClassVar[str] = ""
+    """What `export_module` gives: a name in `engine.answers.KINDS`; empty where a system has no exported form."""
 
     def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
         super().__init__()
@@ -179,6 +182,30 @@ class Task(nn.Module, ABC):
     def report(self, predictions: Sequence[Prediction], targets: Samples) -> list[Section]:
         """Sections of the run's report. None by default."""
         return []
+
+    # -- leaving the house --------------------------------------------------------------------------------------
+
+    def export_module(self) -> nn.Module:
+        """The trained network as one module without Python state, whose answers are final (calibrated).
+
+        It takes the tensors of `export_inputs` in their order and gives the outputs of its `answer_kind`. It must be
+        traceable by torch.export with a batch of any size, and hold nothing that belongs to training samples.
+
+        Raises:
+            UserError: the system has no such form.
+        """
+        raise UserError(
+            f"{type(self).__name__} has no exported form: it doesn't say which graph gives its answers",
+            hint="a system that is to be exported defines answer_kind and export_module (docs/contract.md)",
+        )
+
+    def export_inputs(self) -> dict[str, Tensor]:
+        """Name -> example of two samples, axis 0 the batch; all other axes stay as they are in the exported graph.
+
+        By default "image" (2, size, size, channels) uint8, as `transform` takes it.
+        """
+        spec = self.spec
+        return {"image": torch.zeros(2, spec.size, spec.size, spec.channels, dtype=torch.uint8)}
 
     # -- who owns which state -----------------------------------------------------------------------------------
 

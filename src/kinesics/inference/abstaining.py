@@ -34,7 +34,7 @@ def threshold_of(calibration: Mapping[str, float], share: float) -> float:
         raise UserError(f"--abstain must be in [0, 1]; got {share}")
     if missing := [name for name in DECILES if name not in calibration]:
         raise UserError(
-            f"--abstain {share:g} needs the spread of the model's uncertainty on validation data, but its model.json "
+            f"--abstain {share:g} needs the spread of the model's uncertainty on validation data, but its calibration "
             f"lacks {missing[0]} and its like",
             hint="--abstain-above UNCERTAINTY sets the bound itself; newly trained models have the spread",
         )

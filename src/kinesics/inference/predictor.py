@@ -12,11 +12,10 @@ from kinesics.engine.device import choose_device, place
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
-from kinesics.inference.reader import InputForm, Reader
+from kinesics.engine.transfer import shipped_models
+from kinesics.inference.loading import DEFAULT_MODEL
+from kinesics.inference.reader import InputForm, Reader, portions
 from kinesics.systems import get_system
-
-DEFAULT_MODEL = "ferplus-compact"
-"""The shipped model that answers where none is named."""
 
 
 class Predictor(Reader):
@@ -35,24 +34,19 @@ class Predictor(Reader):
     def __init__(self, task: Task, system: str, finds: bool | None = None) -> None:
         spec = task.spec
         form = InputForm(spec.size, spec.channels, spec.crop, spec.face, bool(spec.face) if finds is None else finds)
-        super().__init__(form, spec.classes, task.calibration)
+        super().__init__(form, spec.classes, task.calibration, system)
         self.task = task
-        self.system = system
 
     @torch.inference_mode()
     def answer(self, pixels: np.ndarray) -> list[Prediction]:
         """One answer for each of (N, size, size, channels) uint8 crops, at most 64 in one forward pass."""
         found: list[Prediction] = []
-        for start in range(0, len(pixels), _AT_ONCE):
-            part = torch.from_numpy(pixels[start : start + _AT_ONCE])
-            index = torch.arange(len(part))
+        for part in portions(pixels):
+            image = torch.from_numpy(part).to(self.task.device)
             found += self.task.prediction_step(
-                self.task.transform({"image": part.to(self.task.device), "index": index}, None)
+                self.task.transform({"image": image, "index": torch.arange(len(part))}, None)
             )
         return found
-
-
-_AT_ONCE = 64
 
 
 def load(run: str | os.PathLike[str] | None = None, last: bool = False, device: str = "cpu") -> Predictor:
@@ -66,21 +60,31 @@ def load(run: str | os.PathLike[str] | None = None, last: bool = False, device: 
     Raises:
         UserError: no finished run there, damaged files, no such device.
     """
-    from kinesics.engine.transfer import shipped_models
-
     where = choose_device(device, "--device")
-    shipped = shipped_models()
-    name = DEFAULT_MODEL if run is None else str(run)
-    ships = name in shipped and (run is None or not Path(name).exists())
-    if ships:
-        description = shipped[name]
-        task, system = load_model(Run(description.parent), _task_class, description.stem)
-    else:
-        found = Run.find(name)
-        stem = "model_last" if last and (found.folder / "model_last.json").is_file() else "model"
-        task, system = load_model(found, _task_class, stem)
+    found, stem = locate(run, last)
+    task, system = load_model(found, _task_class, stem)
     place(task, where)
-    return Predictor(task, system, finds=True if ships and task.spec.classes else None)
+    # what ships is for photographs, whatever it was trained on
+    return Predictor(task, system, finds=True if _ships(run) and task.spec.classes else None)
+
+
+def locate(run: str | os.PathLike[str] | None, last: bool = False) -> tuple[Run, str]:
+    """The folder and the file stem of a model: of a run directory, or of a shipped model by its name; None is the
+    shipped model `DEFAULT_MODEL`.
+
+    Raises:
+        UserError: no finished run there.
+    """
+    if run is None or _ships(run):
+        description = shipped_models()[str(run or DEFAULT_MODEL)]
+        return Run(description.parent), description.stem
+    found = Run.find(run)
+    return found, "model_last" if last and (found.folder / "model_last.json").is_file() else "model"
+
+
+def _ships(run: str | os.PathLike[str] | None) -> bool:
+    """Whether it names a shipped model, or none; a file or folder of that name comes first."""
+    return run is None or (str(run) in shipped_models() and not Path(run).exists())
 
 
 def _task_class(name: str) -> type[Task]:

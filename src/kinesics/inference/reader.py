@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SMALL = 128
 """Pictures whose longer side has at most so many pixels are taken as crops of one face, unless told otherwise."""
 
+AT_ONCE = 64
+"""Crops that a network is given in one forward pass at most."""
+
 Faces = str | FaceDetector | None
 """How faces are found: None or "auto", "whole", a detector's name (`vision.faces.DETECTORS` or a file.onnx), "find" for
 the default detector, or a detector."""
@@ -53,12 +56,15 @@ class Reader(ABC):
 
     Args:
         form: what the model is to be shown.
-        classes: names in label order; empty for models that don't classify.
+        classes: names in label order; empty for models that steer.
         calibration: numbers fitted on validation data.
+        system: name of the system that trained it; empty where it is not known.
     """
 
-    def __init__(self, form: InputForm, classes: Sequence[str], calibration: dict[str, float]) -> None:
-        self.form, self._classes, self.calibration = form, tuple(classes), calibration
+    def __init__(
+        self, form: InputForm, classes: Sequence[str], calibration: dict[str, float], system: str = ""
+    ) -> None:
+        self.form, self._classes, self.calibration, self.system = form, tuple(classes), calibration, system
         self._detectors: dict[tuple[str, bool], FaceDetector] = {}
 
     @abstractmethod
@@ -69,6 +75,11 @@ class Reader(ABC):
     def classes(self) -> tuple[str, ...]:
         """Class names in label order."""
         return self._classes
+
+    @property
+    def steers(self) -> bool:
+        """Whether its answers are `Steering`: those of models without classes are."""
+        return not self._classes
 
     def __call__(self, images: ImageLike | Iterable[ImageLike], batch_size: int = 64, faces: Faces = None) -> Answers:
         """Answers for pictures, in order: one for each face, or one empty answer (`Emotion.empty`) without a face.
@@ -203,6 +214,12 @@ class Reader(ABC):
         if (name, video) not in self._detectors:
             self._detectors[name, video] = make_detector(name, video=video)
         return self._detectors[name, video]
+
+
+def portions(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """(N, ...) in parts of at most `AT_ONCE`."""
+    for start in range(0, len(pixels), AT_ONCE):
+        yield pixels[start : start + AT_ONCE]
 
 
 _Slot = tuple[str, bool, tuple[float, float, float, float] | None]

@@ -18,7 +18,7 @@ class Constant(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) -> (B,)."""
-        return self.mean.expand(len(x))
+        return self.mean.expand(x.shape[0])  # len would make the batch a constant of an exported graph
 
 
 class RandomDraw(Constant):

@@ -12,6 +12,7 @@ from kinesics.engine.config import FitConfig
 from kinesics.engine.optimizers import OptimizerSpec
 from kinesics.engine.regressor import Regressor
 from kinesics.engine.task import Preparation
+from kinesics.errors import UserError
 from kinesics.systems.constant_steering.config import ConstantConfig
 from kinesics.systems.constant_steering.model import Constant, RandomDraw
 
@@ -24,6 +25,19 @@ class ConstantTask(Regressor):
     def make_model(self) -> nn.Module:
         """One number, or two."""
         return RandomDraw() if self.config.answer == "random" else Constant()
+
+    def export_module(self) -> nn.Module:
+        """As every regressor's.
+
+        Raises:
+            UserError: for draws, which a checksum of the pixels decides; no graph computes that.
+        """
+        if self.config.answer == "random":
+            raise UserError(
+                "random answers have no exported form: a checksum of the pixels decides them",
+                hint="export a run with --task.answer mean",
+            )
+        return super().export_module()
 
     def prepare(self, data: Samples, preparation: Preparation) -> None:
         """Set mean and deviation to those of the targets."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,18 +11,21 @@ from torch import Tensor, nn
 
 from kinesics.data.augment import AugmentConfig
 from kinesics.data.samples import Samples
+from kinesics.engine.answers import emotions, with_uncertainty
 from kinesics.engine.classifier import Classifier
+from kinesics.engine.graph import FromBytes
 from kinesics.engine.prediction import Emotion, Prediction
 from kinesics.engine.task import Batch, DataSpec
 from kinesics.systems.rul import losses
 from kinesics.systems.rul.config import RULConfig
-from kinesics.systems.rul.model import Branch
+from kinesics.systems.rul.model import Answering, Branch
 
 
 class RUL(Classifier):
     """Features and uncertainties in two branches; pairs mixed by uncertainty are taught both labels. All is shared."""
 
     config_class: ClassVar[type] = RULConfig
+    answer_kind: ClassVar[str] = "emotion_and_uncertainty"
 
     config: RULConfig
 
@@ -75,12 +77,13 @@ class RUL(Classifier):
         mu, log_sigma = self.encode(batch["image"])
         scaled = self._logits(mu).double() / self.calibration.get("temperature", 1.0)
         value = losses.uncertainty_value(log_sigma.double())
-        share = (value / (1 + value)).tolist()
-        answers = self.answers(torch.softmax(scaled, 1).cpu().numpy())
-        return [
-            replace(answer, uncertainty=u) if isinstance(answer, Emotion) else answer
-            for answer, u in zip(answers, share, strict=True)
-        ]
+        share = (value / (1 + value)).cpu().numpy()
+        return with_uncertainty(emotions(torch.softmax(scaled, 1).cpu().numpy(), self.spec.classes), share)
+
+    def export_module(self) -> nn.Module:
+        """Bytes -> softmax(W mu / temperature) and u / (1 + u)."""
+        network = Answering(self.model, self.mu, self.log_sigma, self.config.branch == "pooled")
+        return FromBytes(network, self.spec.mean, self.spec.std, self.calibration.get("temperature", 1.0))
 
     def sample_scores(self, train: Samples, predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
         """`label_doubt` (N,) 1 - p(given label), and `uncertainty` (N,) u / (1 + u), both by the finished model."""

@@ -16,11 +16,13 @@ from kinesics.data.samples import Samples
 from kinesics.engine import distributed
 from kinesics.engine.classifier import Classifier
 from kinesics.engine.config import FitConfig
+from kinesics.engine.graph import FromBytes
 from kinesics.engine.optimizers import OptimizerSpec
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.task import Batch, DataSpec
 from kinesics.systems.scn import losses
 from kinesics.systems.scn.config import SCNConfig
+from kinesics.systems.scn.model import WeightedLogits
 
 
 class SCN(Classifier):
@@ -67,6 +69,11 @@ class SCN(Classifier):
         """(B, channels, H, W) -> features (B, D) and weighted logits alpha W^T x (B, C), both float32."""
         features, importance, logits = self.importance_and_logits(image)
         return features, importance.unsqueeze(1) * logits
+
+    def export_module(self) -> nn.Module:
+        """Bytes -> softmax(alpha W^T x / temperature)."""
+        network = WeightedLogits(self.model, self.importance)
+        return FromBytes(network, self.spec.mean, self.spec.std, self.calibration.get("temperature", 1.0))
 
     def current_labels(self, index: Tensor, label: Tensor) -> Tensor:
         """(B,) labels of samples `index` (B,) as they stand: replaced ones, else the given `label` (B,)."""
