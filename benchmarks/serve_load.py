@@ -10,8 +10,8 @@ drawings. Rows:
 - `patient crowd`: 200 clients again, each coming back after Retry-After until it is answered; seconds from the first
   try.
 - `memory`: 1,000 requests to warm up, then 2,000 from 8 clients: mostly faces, every tenth a picture that is searched,
-  every hundredth a video, every hundredth damaged. `mib_before` is the resident memory after the warm-up, `mib_after` at the
-  end, `mib_slope` the rise of a straight line through the readings after every 100 requests, over all of them.
+  every hundredth a video, every hundredth damaged. `mib_before` is the resident memory after the warm-up, `mib_after`
+  at the end, `mib_slope` the rise of a straight line through the readings after every 100 requests, over all of them.
 
 Every status but 200, 429 and the 422 of damaged pictures is counted as an error.
 """

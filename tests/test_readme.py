@@ -92,7 +92,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_flags_on_the_pages_exist() -> None:
     known = {"--nproc-per-node", "--check"}  # of torchrun and of benchmarks/readme_tables.py
     for words in (
-        *(["train", system] for system in ("ldlva", "cross_entropy", "fadnet")),
+        *(["train", system] for system in ("ldlva", "cross_entropy", "scn", "eac", "rul", "ldl_votes", "fadnet")),
         ["federate", "cross_entropy"],
         ["federate", "compare"],
         *(["data", verb] for verb in ("convert", "check", "stats", "apply-review")),
