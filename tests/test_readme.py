@@ -91,6 +91,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_flags_on_the_pages_exist() -> None:
     known = {"--nproc-per-node", "--check"}  # of torchrun and of benchmarks/readme_tables.py
+    known |= {"--data-binary", "--read-only", "--rm", "--tmpfs"}  # of curl and docker
     for words in (
         *(["train", system] for system in ("ldlva", "cross_entropy", "scn", "eac", "rul", "ldl_votes", "fadnet")),
         ["federate", "cross_entropy"],
