@@ -22,7 +22,7 @@ from PIL import Image
 from kinesics.files import atomic_write
 from kinesics.inference.predictor import load
 from kinesics.vision.crop import CropRule, cut_faces
-from kinesics.vision.faces import make_detector
+from kinesics.vision.detectors import make_detector
 
 HERE = Path(__file__).resolve().parent
 SIDE, EDGE = 144, 48

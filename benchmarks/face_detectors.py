@@ -33,7 +33,8 @@ from kinesics.data.synthetic.road_drawing import Painter
 from kinesics.data.synthetic.road_scenes import LIGHTS, SCENES, WEATHERS
 from kinesics.data.synthetic.road_track import Road
 from kinesics.files import atomic_write
-from kinesics.vision.faces import FaceDetector, make_detector, overlaps
+from kinesics.vision.detectors import make_detector
+from kinesics.vision.faces import FaceDetector, overlaps
 from kinesics.vision.media import read_picture
 from kinesics.vision.video import is_video, read_video
 

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kinesics.vision.faces import DETECTORS, Face
+from kinesics.vision.detectors import DETECTORS
+from kinesics.vision.faces import Face
 
 av = pytest.importorskip("av")
 

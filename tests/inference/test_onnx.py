@@ -21,7 +21,8 @@ from kinesics.errors import UserError
 from kinesics.inference.abstaining import threshold_of
 from kinesics.inference.graph_file import Description
 from kinesics.vision.crop import CropRule
-from kinesics.vision.faces import DETECTORS, Face
+from kinesics.vision.detectors import DETECTORS
+from kinesics.vision.faces import Face
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -155,7 +156,8 @@ def test_photographs_and_videos_are_answered_without_pytorch(
 import sys
 import numpy as np
 from kinesics.cli import main
-from kinesics.vision.faces import DETECTORS, Face
+from kinesics.vision.detectors import DETECTORS
+from kinesics.vision.faces import Face
 {inspect.getsource(whites)}
 DETECTORS["dlib+haar"] = lambda **_: whites
 """

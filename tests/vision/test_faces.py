@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from kinesics.errors import UserError
-from kinesics.vision.faces import DEFAULT, DETECTORS, Face, make_detector, overlaps, suppress, whole
+from kinesics.vision.detectors import DEFAULT, DETECTORS, make_detector
+from kinesics.vision.faces import Face, overlaps, suppress, whole
 from kinesics.vision.media import read_picture
 
 BOXES = Path(__file__).resolve().parents[2] / "benchmarks" / "face_boxes.csv"

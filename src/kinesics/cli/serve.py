@@ -39,11 +39,12 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise UserError(f"serving needs {', '.join(missing)}", hint="pip install 'kinesics[serve]'")
-    from kinesics.inference.loading import DEFAULT_MODEL, load
+    from kinesics.inference.loading import load
+    from kinesics.inference.reader import DEFAULT_MODEL
     from kinesics.serve.app import make_app
     from kinesics.serve.limits import Limits
     from kinesics.serve.server import allowed_hosts, run
-    from kinesics.vision.faces import make_detector
+    from kinesics.vision.detectors import make_detector
 
     if not 0 <= given.port <= 65535:
         raise UserError(f"--port must be 0 to 65535; got {given.port}")

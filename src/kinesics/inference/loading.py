@@ -11,9 +11,6 @@ from kinesics.errors import UserError
 if TYPE_CHECKING:
     from kinesics.inference.reader import Reader
 
-DEFAULT_MODEL = "ferplus-compact"
-"""The shipped model that answers where none is named."""
-
 
 def is_exported(run: str | os.PathLike[str]) -> bool:
     """Whether it names an exported file, there or not: what ends in .onnx and is no folder."""

@@ -13,8 +13,7 @@ from kinesics.engine.prediction import Prediction
 from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
 from kinesics.engine.transfer import shipped_models
-from kinesics.inference.loading import DEFAULT_MODEL
-from kinesics.inference.reader import InputForm, Reader, portions
+from kinesics.inference.reader import DEFAULT_MODEL, InputForm, Reader, portions
 from kinesics.systems import get_system
 
 

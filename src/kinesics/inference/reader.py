@@ -17,12 +17,16 @@ from kinesics.errors import UserError
 from kinesics.inference.answers import Answers
 from kinesics.inference.stream import FaceStream, Following
 from kinesics.vision.crop import DETECTED, CropRule, cut_faces
-from kinesics.vision.faces import DEFAULT, Face, FaceDetector, make_detector
+from kinesics.vision.detectors import DEFAULT, make_detector
+from kinesics.vision.faces import Face, FaceDetector
 from kinesics.vision.media import as_array, as_pillow, open_image, read_picture
 from kinesics.vision.video import Frame, read_video
 
 if TYPE_CHECKING:
     from kinesics.inference.answers import ImageLike
+
+DEFAULT_MODEL = "ferplus-compact"
+"""The shipped model that answers where none is named."""
 
 SMALL = 128
 """Pictures whose longer side has at most so many pixels are taken as crops of one face, unless told otherwise."""
@@ -31,8 +35,8 @@ AT_ONCE = 64
 """Crops that a network is given in one forward pass at most."""
 
 Faces = str | FaceDetector | None
-"""How faces are found: None or "auto", "whole", a detector's name (`vision.faces.DETECTORS` or a file.onnx), "find" for
-the default detector, or a detector."""
+"""How faces are found: None or "auto", "whole", a detector's name (`vision.detectors.DETECTORS` or a file.onnx), "find"
+for the default detector, or a detector."""
 
 
 @dataclass(frozen=True)
