@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
     if (folder / "run.json").exists():
         raise UserError(f"--out {folder} is a run directory", hint="give another folder")
     results_file = given.results or folder / "results.csv"
+    if results_file.is_dir():
+        raise UserError(f"--results {results_file} is a folder", hint=f"name a file in it: {results_file}/results.csv")
     plan = compare.plan_study(study, folder, results_file, _only(given.only), given.fresh, given.jobs)
     if given.dry_run:
         rows = [[*job.cell.key, plan.state(job), str(job.recipe.data)] for job in plan.jobs]
