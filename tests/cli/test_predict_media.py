@@ -179,8 +179,8 @@ def test_withheld_labels(tmp_path: Path, clip: Path, kinesics: Callable[..., Any
         (("--abstain-above", 2), "--abstain-above must be in"),
         (("--abstain", 0.3, "--abstain-above", 0.5), "say the same twice"),
         (("--faces", "hog"), "no face detector is called 'hog'"),
-        (("--detect-every", 0), "detect_every 0"),
-        (("--every", 0), "every 0"),
+        (("--detect-every", 0), "--detect-every must be"),
+        (("--every", 0), "--every must be"),
     ):
         answer = kinesics("predict", clip, *words)
         assert answer.code == 2 and said in answer.err, answer.err

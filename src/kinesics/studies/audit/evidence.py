@@ -120,7 +120,9 @@ def _recipe(run: Run, data: str) -> Recipe:
     try:
         recipe = read_recipe(path)
     except UserError as error:
-        raise UserError(f"{path} is no recipe of kinesics train: {error.message}", hint=error.hint) from error
+        raise UserError(
+            f"{path} is no recipe of kinesics train: {error.message}", hint="only runs of kinesics train are audited"
+        ) from error
     return replace(recipe, data=data, out="")
 
 
