@@ -23,13 +23,16 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         mode: "wb" or "w" (UTF-8 text).
 
     Raises:
-        UserError: the disk is full or the folder can't be written to; the old file is intact.
+        UserError: the disk is full, the folder can't be made or written to, or `path` is a folder; the old file is
+            intact.
     """
     target = Path(path)
+    make_folder(target.parent)
+    if target.is_dir():
+        raise UserError(f"can't write {target}: it is a folder", hint="name a file")
     temporary = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        handle, temporary = _temporary_beside(target)
         os.fchmod(handle, 0o666 & ~_umask())
         with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
             yield stream
@@ -50,6 +53,28 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that results are written to, and those above it.
+
+    Raises:
+        UserError: it can't be made, or is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't make the folder {folder}: {error.strerror}", hint="choose another folder") from error
+
+
+def _temporary_beside(target: Path) -> tuple[int, str]:
+    """Handle and name of a new file in the folder of `target`."""
+    try:
+        return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"can't write {target}: {error.strerror}", hint="choose another folder") from error
 
 
 def _umask() -> int:

@@ -128,3 +128,25 @@ def test_what_is_refused(kinesics: Kinesics, run: Path, faces: Path, manifest: P
     answer = kinesics("data", "apply-review", manifest, decisions, tmp_path / "out.csv")
     assert answer.code == 2 and "line 2" in answer.err and not (tmp_path / "out.csv").exists()
     assert "is the manifest itself" in kinesics("data", "apply-review", manifest, decisions, manifest).err
+    decisions.write_text(f"path,decision\n{lines[2].split(',')[0]},drop\n")
+    before = decisions.read_bytes()
+    answer = kinesics("data", "apply-review", manifest, decisions, decisions)
+    assert answer.code == 2 and "would be lost" in answer.err and decisions.read_bytes() == before
+    answer = kinesics("audit", run, "--data", manifest, "--out", other)
+    assert answer.code == 2 and "can't make the folder" in answer.err
+
+
+def test_steering_data_and_damaged_results(kinesics: Kinesics, run: Path, manifest: Path, tmp_path: Path) -> None:
+    lines = [f"{line.split(',')[0]},0.5,train" for line in manifest.read_text().splitlines()[1:]]
+    roads = manifest.parent / "roads.csv"
+    roads.write_text("\n".join(["path,target,split", *lines]) + "\n")
+    answer = kinesics("audit", run, "--data", roads, "--out", tmp_path / "a")
+    assert answer.code == 2 and "has no labels to audit" in answer.err
+    out = tmp_path / "b"
+    out.mkdir()
+    for content in ('{"settings": 5}', '{"settings": {"folds": "x"}}', '{"settings": {"folds": null}}'):
+        (out / "audit.json").write_text(content)
+        assert kinesics("audit", run, "--data", manifest, "--out", out).code == 0, content
+    (out / "gallery.html").write_bytes(b"\xff\xfe")
+    answer = kinesics("audit", run, "--data", manifest, "--out", out, "--review")
+    assert answer.code == 2 and "gallery.html can't be read" in answer.err

@@ -262,6 +262,23 @@ def test_bad_input_is_answered_in_one_breath(
     assert not (tmp_path / "out" / "runs").exists()
 
 
+def test_damaged_results_and_folders(
+    copy: Path, faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    study = written(tmp_path)
+    results = tmp_path / "seeds.csv"
+    for seed in ("x", "", "0.5"):
+        results.write_text(f"condition,method,schedule,seed\nflip0,plain,short,{seed}\n")
+        answer = kinesics("compare", study, "--data", faces, "--out", tmp_path / "out", "--results", results)
+        assert answer.code == 2 and "a seed is no whole number" in answer.err, seed
+    for where in (("--out", study), ("--out", tmp_path / "out", "--results", tmp_path)):
+        answer = kinesics("compare", study, "--data", faces, *where)
+        assert answer.code == 2 and "folder" in answer.err, where
+    (copy / "runs" / CELLS[0] / "run.json").write_text('{"status": 5, "data": 3}')
+    answer = kinesics("compare", study, "--data", faces, "--out", copy)
+    assert answer.code == 2 and CELLS[0] in answer.err and ran == []
+
+
 def running(folder: Path) -> list[int]:
     """Processes whose command line names the folder."""
     found = []

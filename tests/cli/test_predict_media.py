@@ -135,7 +135,29 @@ def test_bad_files_among_good(tmp_path: Path, clip: Path, kinesics: Callable[...
     stopped = kinesics(*words, "--on-bad-image", "error", "--out", tmp_path / "out.csv")
     assert stopped.code == 2 and not (tmp_path / "out.csv").exists()
     answer = kinesics("predict", tmp_path / "b.png", tmp_path / "c.mp4")
-    assert answer.code == 2 and "none of the 2 images could be read" in answer.err
+    assert answer.code == 2 and "none of the 2 files could be read" in answer.err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--every", 0), ("--detect-every", 0), ("--fps", "nan"), ("--fps", "inf"), ("--fps", 0), ("--start", "nan"),
+        ("--start", -1), ("--end", "nan"), ("--end", 0), ("--smooth", "nan"), ("--faces", "nobody"),
+    ],
+)  # fmt: skip
+def test_flags_out_of_range(flags: tuple[Any, ...], clip: Path, kinesics: Callable[..., Any]) -> None:
+    """They are named, whatever the files are, and no file is called unreadable for them."""
+    answer = kinesics("predict", clip, *flags)
+    assert answer.code == 2 and str(flags[1]) in answer.err, answer.err
+    assert "read" not in answer.err and "Traceback" not in answer.err
+
+
+def test_places_that_cannot_be_written(tmp_path: Path, clip: Path, kinesics: Callable[..., Any]) -> None:
+    (tmp_path / "file").write_text("mine")
+    for flags in (("--draw", tmp_path / "file"), ("--out", tmp_path), ("--out", tmp_path / "file" / "a.csv")):
+        answer = kinesics("predict", clip, *flags)
+        assert answer.code == 2 and "can't" in answer.err and "read" not in answer.err, answer.err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_video_file_as_camera(tmp_path: Path, clip: Path, kinesics: Callable[..., Any]) -> None:
@@ -158,8 +180,8 @@ def test_withheld_labels(tmp_path: Path, clip: Path, kinesics: Callable[..., Any
         (("--abstain-above", 2), "--abstain-above must be in"),
         (("--abstain", 0.3, "--abstain-above", 0.5), "say the same twice"),
         (("--faces", "hog"), "no face detector is called 'hog'"),
-        (("--detect-every", 0), "detect_every 0"),
-        (("--every", 0), "every 0"),
+        (("--detect-every", 0), "--detect-every must be"),
+        (("--every", 0), "--every must be"),
     ):
         answer = kinesics("predict", clip, *words)
         assert answer.code == 2 and said in answer.err, answer.err

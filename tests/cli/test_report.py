@@ -98,6 +98,20 @@ def test_bad_input(words: tuple[str, ...], said: str, run: Path, kinesics: Calla
     assert answer.code == 2 and said in answer.err and "Traceback" not in answer.err
 
 
+def test_damaged_runs(copy: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    (tmp_path / "file").write_text("mine")
+    answer = kinesics("report", copy, "--figures", "--out", tmp_path / "file")
+    assert answer.code == 2 and "can't make the folder" in answer.err and (tmp_path / "file").read_text() == "mine"
+    (copy / "run.json").write_text('{"status": "finished", "data": 3}')
+    assert "is not the one that" in kinesics("report", copy).err
+    for content in (b"\xff\xfe", None):
+        (copy / "config.yaml").unlink()
+        if content is not None:
+            (copy / "config.yaml").write_bytes(content)
+        answer = kinesics("report", copy)
+        assert answer.code == 2 and "config.yaml can't be read" in answer.err
+
+
 def test_entropy_by_hand() -> None:
     found = vote_entropy(np.array([[1.0, 0.0], [0.5, 0.5], [0.9, 0.1], [np.nan, np.nan]]))
     assert found[:3] == pytest.approx([0.0, np.log(2), -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))]) and np.isnan(found[3])

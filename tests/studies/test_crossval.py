@@ -128,6 +128,11 @@ def test_folds_of_something_else_are_refused(recipe: Recipe, tmp_path: Path) -> 
         out_of_fold(Small, replace(recipe, seed=1), data, 2, tmp_path)
     with pytest.raises(UserError, match="changed: data"):
         out_of_fold(Small, recipe, made(np.zeros(N)), 2, tmp_path)
-    (tmp_path / "fold-1.npz").write_bytes(b"no archive")
-    with pytest.raises(UserError, match=r"fold-1.npz can't be read"):
+    whole = (tmp_path / "fold-1.npz").read_bytes()
+    for damaged in (b"no archive", b"", whole[: len(whole) // 2]):
+        (tmp_path / "fold-1.npz").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"fold-1.npz can't be read"):
+            out_of_fold(Small, recipe, data, 2, tmp_path)
+    (tmp_path / "folds.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"folds.json can't be read"):
         out_of_fold(Small, recipe, data, 2, tmp_path)

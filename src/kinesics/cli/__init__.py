@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 VERBS: dict[str, str] = {
-    "data": "make a manifest from a published layout, check it, correct it (convert, check, apply-review)",
+    "data": "make a manifest from a published layout, check it, correct it (convert, check, stats, apply-review)",
     "train": "train a system on a manifest",
     "federate": "train a system across silos that exchange weights and never data",
     "evaluate": "judge a trained run on a manifest",

@@ -23,14 +23,16 @@ def main(argv: Sequence[str]) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", type=Path, metavar="STUDY.yaml")
+    parser.add_argument("study", type=Path, metavar="STUDY.yaml", help="what is compared, on what")
     parser.add_argument(
         "--data", action="append", default=[], metavar="[NAME=]MANIFEST", help="in place of the study's own; repeatable"
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the study")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder of the study (its own `out`, else runs/NAME)"
+    )
     parser.add_argument("--results", type=Path, metavar="FILE", help="in place of results.csv in that folder")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="cells at a time; they share the CPU's threads"
+        "--jobs", type=int, default=1, metavar="N", help="cells at a time; they share the CPU's threads (1)"
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="WORD=NAME[,NAME]", help="condition=, method=, schedule= or seed="
@@ -49,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     if (folder / "run.json").exists():
         raise UserError(f"--out {folder} is a run directory", hint="give another folder")
     results_file = given.results or folder / "results.csv"
+    if results_file.is_dir():
+        raise UserError(f"--results {results_file} is a folder", hint=f"name a file in it: {results_file}/results.csv")
     plan = compare.plan_study(study, folder, results_file, _only(given.only), given.fresh, given.jobs)
     if given.dry_run:
         rows = [[*job.cell.key, plan.state(job), str(job.recipe.data)] for job in plan.jobs]

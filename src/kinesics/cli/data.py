@@ -166,8 +166,9 @@ def _apply_review(manifest: str, decisions: str, out: str, clear_votes: bool) ->
     from kinesics.studies.audit.decisions import read_decisions
     from kinesics.studies.audit.review import apply_decisions
 
-    if Path(out).resolve() == Path(manifest).resolve():
-        raise UserError(f"{out} is the manifest itself", hint="write the corrected one beside it, under another name")
+    for given, what in ((manifest, "the manifest itself"), (decisions, "the file of decisions, which would be lost")):
+        if Path(out).resolve() == Path(given).resolve():
+            raise UserError(f"{out} is {what}", hint="write the corrected one beside it, under another name")
     rows = read(manifest)
     source = Path(decisions)
     done = apply_decisions(rows, read_decisions(source, rows.classes), source, clear_votes)

@@ -27,12 +27,14 @@ AUROC says how well the method's doubt about each training label finds the flipp
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     parser = Parser(prog="kinesics demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for faces, runs and report.html")
-    parser.add_argument("--n-train", type=int, default=2000, help="training faces")
-    parser.add_argument("--n-test", type=int, default=1000, help="test faces")
-    parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--flipped", type=float, default=0.3, help="share of wrong labels, 0 to 0.8")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="folder for faces, runs and report.html (runs/demo)"
+    )
+    parser.add_argument("--n-train", type=int, default=2000, help="training faces (2000)")
+    parser.add_argument("--n-test", type=int, default=1000, help="test faces (1000)")
+    parser.add_argument("--epochs", type=int, default=16, help="of each training (16)")
+    parser.add_argument("--flipped", type=float, default=0.3, help="share of wrong labels, 0 to 0.8 (0.3)")
+    parser.add_argument("--seed", type=int, default=0, help="of the faces, the flips and the trainings (0)")
     given = parser.parse_args(list(argv))
     import pandas as pd
 

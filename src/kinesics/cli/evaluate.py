@@ -25,11 +25,13 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="run directory or the name of a shipped model")
     parser.add_argument("--data", required=True, help="manifest")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
+    parser.add_argument("--split", default="test", choices=("train", "valid", "test"), help="rows to judge (test)")
     parser.add_argument("--by", help="manifest column whose values make subgroups")
     parser.add_argument("--last", action="store_true", help="judge the last epoch's weights instead of the kept ones")
-    parser.add_argument("--on-bad-image", default="error", choices=("error", "skip"))
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--on-bad-image", default="error", choices=("error", "skip"), help="stop, or leave it out (error)"
+    )
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (cpu)")
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_args(list(argv))

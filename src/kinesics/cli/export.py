@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     parser = Parser(prog="kinesics export", description=__doc__, epilog=EPILOG)
     parser.add_argument("run", help="run directory or the name of a shipped model")
-    parser.add_argument("--format", choices=("onnx", "torch-export"), default="onnx")
+    parser.add_argument("--format", choices=("onnx", "torch-export"), default="onnx", help="onnx by default")
     parser.add_argument(
         "--int8", action="store_true", help="8-bit integers in place of floats: smaller and faster; ONNX only"
     )

@@ -67,7 +67,7 @@ def _parser() -> Parser:
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="of manifests only such rows (repeatable)"
     )
     parser.add_argument("--last", action="store_true", help="use the last epoch's weights instead of the kept ones")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="of a run: auto, cpu, cuda or cuda:N (cpu)")
     out = parser.add_argument_group("what comes out")
     out.add_argument("--out", type=Path, help="write there instead of printing; its ending says the format")
     out.add_argument(
@@ -98,11 +98,11 @@ def _parser() -> Parser:
         "is one that ships or was trained on boxes",
     )  # fmt: skip
     video = parser.add_argument_group("videos")
-    video.add_argument("--every", type=int, default=1, metavar="N", help="take one frame of N")
+    video.add_argument("--every", type=int, default=1, metavar="N", help="take one frame of N (1)")
     video.add_argument("--fps", type=float, help="take at most so many frames a second")
-    video.add_argument("--start", type=float, default=0.0, help="seconds")
+    video.add_argument("--start", type=float, default=0.0, help="seconds (0)")
     video.add_argument("--end", type=float, help="seconds; of a camera: stop then")
-    video.add_argument("--detect-every", type=int, default=5, metavar="N", help="search one frame of N for faces")
+    video.add_argument("--detect-every", type=int, default=5, metavar="N", help="search one frame of N for faces (5)")
     video.add_argument(
         "--smooth", type=float, default=0.0, metavar="SECONDS",
         help="extra columns smooth_<class>: the distribution averaged over a person's last seconds",
@@ -113,7 +113,7 @@ def _parser() -> Parser:
         "--video", type=Path, metavar="FILE",
         help="film the answers, with the truth where a manifest knows it (.mp4 with PyAV, or .gif)",
     )  # fmt: skip
-    steering.add_argument("--rate", type=int, default=10, help="the film's pictures per second")
+    steering.add_argument("--rate", type=int, default=10, help="the film's pictures per second (10)")
     steering.add_argument("--support", type=Path, metavar="FOLDER", help="write pictures there of which pixels steer")
     return parser
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinesics.errors import UserError
+from kinesics.errors import UserError, require
+from kinesics.files import make_folder
 from kinesics.progress import log, track
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def recognise(predictor: Reader, items: Sequence[Item], given: Any, shipped: boo
     from kinesics.inference.rows import RowWriter, columns_of
     from kinesics.inference.stream import Following
 
+    _check(given)
     withhold = _withholding(predictor, given)
     live = given.webcam is not None
     following = Following(given.detect_every, 1 if live else 32, 0 if live else 8, given.smooth)
@@ -65,12 +68,32 @@ def recognise(predictor: Reader, items: Sequence[Item], given: Any, shipped: boo
             stopped = True
             work.drop()
         if not work.read and not stopped:
-            raise UserError(f"none of the {len(items)} images could be read" if items else "no frame was read")
+            raise UserError(f"none of the {len(items)} files could be read" if items else "no frame was read")
     work.tell(kind)
     if stopped:
         log.warning("stopped; what was answered until then is kept")
         return 130
     return 1 if work.bad and given.on_bad_image is None else 0
+
+
+def _check(given: Any) -> None:
+    """Refuse flags that are wrong for every file before the first is opened.
+
+    Raises:
+        UserError: a number out of range, no such detector, a folder of drawings that can't be made.
+    """
+    require(given.every >= 1, "--every", given.every, "at least 1")
+    require(given.detect_every >= 1, "--detect-every", given.detect_every, "at least 1")
+    require(given.fps is None or 0 < given.fps < math.inf, "--fps", given.fps, "above 0")
+    require(0 <= given.start < math.inf, "--start", given.start, "0 or more")
+    require(given.end is None or given.end > given.start, "--end", given.end, f"above --start, {given.start:g}")
+    require(0 <= given.smooth < math.inf, "--smooth", given.smooth, "0 or more")
+    if given.faces not in ("auto", "find", "whole"):
+        from kinesics.vision.faces import make_detector
+
+        make_detector(given.faces)
+    if given.draw is not None:
+        make_folder(given.draw)
 
 
 def kind_of(kind: str | None, out: Path | None) -> str:

@@ -46,7 +46,11 @@ def main(argv: Sequence[str]) -> int:
     if samples is None:
         raise UserError(f"{recipe.data} has neither test nor validation rows to report on")
     description = run.read_json("run.json")
-    _check_same(description, data.splits.fingerprint, run.folder)
+    if run.data_fingerprint() != data.splits.fingerprint:
+        raise UserError(
+            f"the manifest is not the one that {run.folder} was trained on",
+            hint="--data says where that one lies; kinesics evaluate judges a run on another",
+        )
     calibration, task.calibration = task.calibration, {}
     predictions = predict_all(task, samples, 256)
     task.calibration = calibration
@@ -60,19 +64,15 @@ def _recipe(folder: Path, data: str | None) -> Any:
     from kinesics.systems.recipe import parse_recipe, read_recipe
 
     config = folder / "config.yaml"
-    if "\nfederation:" in config.read_text(encoding="utf-8"):
+    try:
+        federated = "\nfederation:" in config.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{config} can't be read: {error}", hint="is this a run that was trained here?") from error
+    if federated:
         recipe = parse_recipe(None, ["--config", str(config)], FederatedRecipe, add_flags)
     else:
         recipe = read_recipe(config)
     return recipe if data is None else dataclasses.replace(recipe, data=data)
-
-
-def _check_same(description: dict[str, Any], fingerprint: str, folder: Path) -> None:
-    if description.get("data", {}).get("fingerprint") != fingerprint:
-        raise UserError(
-            f"the manifest is not the one that {folder} was trained on",
-            hint="--data says where that one lies; kinesics evaluate judges a run on another",
-        )
 
 
 def _rewrite(
@@ -102,6 +102,7 @@ def _figures(run: Any, task: Any, train: Any, samples: Any, out: Path) -> int:
     from kinesics.engine.fit import predict_all
     from kinesics.engine.run import Run
     from kinesics.engine.run_figures import RunFigure, beside_the_votes, by_uncertainty
+    from kinesics.files import make_folder
 
     found: dict[str, RunFigure] = {}
     told = []
@@ -115,7 +116,7 @@ def _figures(run: Any, task: Any, train: Any, samples: Any, out: Path) -> int:
             told.append(error)
     if not found:
         raise told[0] if told else UserError(f"{run.folder} has no judged samples and no training labels to show")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for name, drawn in found.items():
         for kind in ("png", "svg"):
             drawn.figure.savefig(out / f"{name}.{kind}", dpi=130, facecolor="white")

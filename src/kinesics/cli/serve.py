@@ -24,10 +24,12 @@ def main(argv: Sequence[str]) -> int:
         help="run directory, a shipped model's name or an exported .onnx file; by default the model that ships",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
-    parser.add_argument("--faces", default="dlib+haar", metavar="DETECTOR", help="dlib+haar, dlib, haar or a file.onnx")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    parser.add_argument(
+        "--faces", default="dlib+haar", metavar="DETECTOR", help="dlib+haar, dlib, haar or a file.onnx (dlib+haar)"
+    )
     parser.add_argument("--last", action="store_true", help="use the last epoch's weights instead of the kept ones")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="of a run: auto, cpu, cuda or cuda:N (cpu)")
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a further name it may be called by"
     )

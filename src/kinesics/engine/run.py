@@ -96,6 +96,15 @@ class Run:
             raise UserError(f"{path} holds {type(content).__name__}, expected a JSON object")
         return content
 
+    def data_fingerprint(self) -> str:
+        """The fingerprint of the manifest that it was trained on, as run.json names it; "" where it names none.
+
+        Raises:
+            UserError: run.json is missing or damaged.
+        """
+        data = self.read_json("run.json").get("data")
+        return str(data.get("fingerprint", "")) if isinstance(data, dict) else ""
+
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows as CSV; columns in order of first appearance, floats in full precision."""
         columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -13,7 +13,7 @@ from typing import Any
 
 from kinesics.engine.run import Run, load_model
 from kinesics.errors import UserError
-from kinesics.files import sha256_file
+from kinesics.files import make_folder, sha256_file
 from kinesics.inference.model_card import card_of
 from kinesics.inference.predictor import locate
 from kinesics.systems import get_system
@@ -117,7 +117,7 @@ def pull(repo: str, out: Path, revision: str | None = None) -> Run:
 def _keep(source: Path, out: Path, origin: dict[str, Any]) -> None:
     """Move the files over, model.json last: a folder that has it is whole."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         for name in [name for name in PULLED if name != "model.json"]:
             if (source / name).is_file():
                 shutil.copyfile(source / name, out / name)
@@ -140,7 +140,7 @@ def _hub() -> Any:
 
 def _endpoint() -> str:
     """The hub's address, as HF_ENDPOINT says it now."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 @contextlib.contextmanager

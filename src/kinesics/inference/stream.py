@@ -40,7 +40,7 @@ class Following:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        if self.detect_every < 1 or self.batch < 1 or self.ahead < 0 or self.smooth < 0:
+        if not (self.detect_every >= 1 and self.batch >= 1 and self.ahead >= 0 and self.smooth >= 0):
             raise UserError(
                 f"got detect_every {self.detect_every}, batch {self.batch}, ahead {self.ahead}, smooth {self.smooth}; "
                 "expected at least 1, 1, 0 and 0"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _read_fold(path: Path, inside: np.ndarray, n_classes: int) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as stored:
             position, probability = stored["position"], stored["probability"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} can't be read: {error}", hint="delete it: the fold is then trained again") from error
     if not np.array_equal(position, inside) or probability.shape != (len(inside), n_classes):
         raise UserError(f"{path} answers for other samples than this fold's", hint="choose another --out folder")
@@ -118,8 +119,8 @@ def _claim(folder: Path, recipe: Recipe, data: RunData, k: int) -> None:
     note = folder / "folds.json"
     if note.is_file():
         try:
-            before = json.loads(note.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = dict(json.loads(note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(
                 f"{note} can't be read: {error}", hint=f"delete {folder}, or choose another --out"
             ) from error

@@ -16,8 +16,7 @@ def read_camera(source: str, end: float | None = None, every: int = 1, fps: floa
 
     Args:
         source: number of the camera, "0" the first; or a video file, which is played in the place of one, as fast as
-        its
-            frames are taken.
+            its frames are taken.
         end: seconds after which to stop; None goes on until the camera does.
         every: take one frame of so many.
         fps: take at most so many frames a second.

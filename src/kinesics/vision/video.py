@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ def read_video(
         UserError: a value out of range at once; a file that can't be opened, has no pictures, or from which not one
             frame can be read, when the first is asked for.
     """
-    if every < 1 or (fps is not None and fps <= 0) or start < 0 or (end is not None and end <= start):
+    fit = every >= 1 and (fps is None or fps > 0) and 0 <= start < math.inf and (end is None or end > start)
+    if not fit:
         raise UserError(
             f"got start {start}, end {end}, every {every} and fps {fps}; expected 0 <= start < end, 1 <= every, 0 < fps"
         )

@@ -65,6 +65,22 @@ def opened(browser: Any, page_file: Path) -> Iterator[Open]:
     assert faults == []
 
 
+def test_a_model_that_doubts_nearly_everything_is_named(opened: Open, page_file: Path) -> None:
+    """The page says what the command says; where few labels are in doubt it does not."""
+    before = page_file.read_text(encoding="utf-8")
+    total = page_content(before)["total"]
+    page = opened()
+    try:
+        for share, told in ((0.9, True), (0.1, False)):
+            text = re.sub(r'"expected_wrong":[0-9.]+', f'"expected_wrong":{share * total}', before, count=1)
+            page_file.write_text(text, encoding="utf-8")
+            page.reload()
+            page.wait_for_selector("html[data-ready=yes]")
+            assert ("knows too little" in page.inner_text("#about")) == told
+    finally:
+        page_file.write_text(before, encoding="utf-8")
+
+
 def press(page: Any, keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)

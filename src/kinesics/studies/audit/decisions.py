@@ -53,8 +53,8 @@ def read_decisions(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
         classes: labels that there are.
 
     Raises:
-        UserError: a missing column, a blank path, an unknown decision or label, a label beside keep or drop, or two
-            rows that decide differently on one path; with the numbers of the lines.
+        UserError: a missing column, a blank path, an unknown decision or label, or two rows that decide differently on
+            one path; with the numbers of the lines.
     """
     lines, columns = csv_columns(path, ("path", "decision"))
     blank = [""] * len(lines)

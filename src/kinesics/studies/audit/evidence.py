@@ -78,6 +78,8 @@ def gather(folder: Path, data: str, n_folds: int, out: Path, device: str = "cpu"
     recipe = _recipe(run, data)
     loaded = load_data(recipe, task.truth)
     train = loaded.train
+    if "label" not in train.columns:
+        raise UserError(f"{data} has no labels to audit", hint="give the manifest that the run was trained on")
     learned = _learned(run, train)
     place(task, choose_device(device, "--device"))
     model, feature = answers(task, train, 2 * recipe.fit.batch_size)
@@ -118,7 +120,9 @@ def _recipe(run: Run, data: str) -> Recipe:
     try:
         recipe = read_recipe(path)
     except UserError as error:
-        raise UserError(f"{path} is no recipe of kinesics train: {error.message}", hint=error.hint) from error
+        raise UserError(
+            f"{path} is no recipe of kinesics train: {error.message}", hint="only runs of kinesics train are audited"
+        ) from error
     return replace(recipe, data=data, out="")
 
 

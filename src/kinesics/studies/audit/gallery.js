@@ -326,7 +326,8 @@ async function load(event) {
 
 async function start() {
   at("about").textContent = `The ${data.items.length} most doubtful of ${data.total} training labels of ${data.manifest}, `
-    + `by the run ${data.run}. About ${Math.round(data.expected_wrong)} labels are expected to be wrong.`;
+    + `by the run ${data.run}. About ${Math.round(data.expected_wrong)} labels are expected to be wrong`
+    + (data.expected_wrong > data.total / 2 ? ": so many speak of a model that knows too little. Go by the order alone." : ".");
   at("foot").textContent = served
     ? "Each decision is saved beside the manifest at once. kinesics data apply-review writes the corrected manifest."
     : "Decisions stay in this browser until they are exported. kinesics data apply-review MANIFEST decisions.csv OUT.csv "

@@ -53,7 +53,10 @@ class Review:
         Raises:
             UserError: the page or the decisions can't be read.
         """
-        text = gallery.read_text(encoding="utf-8")
+        try:
+            text = gallery.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{gallery} can't be read: {error}", hint="run kinesics audit again") from error
         content = page_content(text)
         classes = read_manifest(manifest).classes
         found = read_decisions(file, classes) if file.exists() else {}

@@ -13,7 +13,7 @@ from kinesics.data.manifest import read as read_manifest
 from kinesics.data.tables import csv_columns
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
-from kinesics.files import atomic_write, sha256_file
+from kinesics.files import atomic_write, make_folder, sha256_file
 from kinesics.studies.audit.decisions import Decision, now, write_decisions
 from kinesics.studies.audit.evidence import gather
 from kinesics.studies.audit.gallery import write_gallery
@@ -74,7 +74,9 @@ class AuditSession:
         where = out or folder / "audit"
         manifest = data or _data_of(folder)
         if folds is None:
-            folds = int(_read_json(where / "audit.json").get("settings", {}).get("folds", 0))
+            settings_before = _read_json(where / "audit.json").get("settings")
+            before = settings_before.get("folds") if isinstance(settings_before, dict) else None
+            folds = before if type(before) is int else 0
         return cls(folder, manifest, where, decisions or Path(manifest).parent / "decisions.csv", folds, **settings)
 
     def settings(self) -> dict[str, Any]:
@@ -101,6 +103,7 @@ class AuditSession:
         """
         evidence = gather(self.run, self.data, self.folds, self.out / "folds", self.device)
         found = audit(evidence, self.neighbours)
+        make_folder(self.out)
         (self.out / "audit.json").unlink(missing_ok=True)
         write_audit(found, self.out / "audit.csv")
         write_gallery(found, self.out / "gallery.html", self.run.name, Path(self.data).name, self.top)

@@ -18,6 +18,7 @@ from kinesics.engine.run import Run, write_config
 from kinesics.engine.session import changed_settings
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe
+from kinesics.files import make_folder
 from kinesics.progress import track
 from kinesics.studies.compare.cells import Cell
 from kinesics.systems import get_system
@@ -80,7 +81,7 @@ def check_unchanged(jobs: Sequence[Job]) -> None:
         if key not in known:
             known[key] = fingerprint(read_rows(job.recipe, truth))
         changed = changed_settings(job.run, job.recipe)
-        if job.run.read_json("run.json").get("data", {}).get("fingerprint") != known[key]:
+        if job.run.data_fingerprint() != known[key]:
             changed.append("data")
         if changed:
             raise UserError(
@@ -94,9 +95,9 @@ def only_one(folder: Path) -> Iterator[None]:
     """Keep a second study out of the same folder, where the system has file locks.
 
     Raises:
-        UserError: another process is at work there.
+        UserError: another process is at work there, or the folder can't be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         import fcntl
     except ImportError:  # not POSIX

@@ -97,6 +97,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
     if missing := [name for name in KEY if name not in table]:
         raise UserError(f"{path} has no column {', '.join(missing)}: is it a results.csv?", hint="give another file")
+    odd = pd.to_numeric(table["seed"], errors="coerce")
+    if not (odd % 1 == 0).all():
+        raise UserError(f"{path}: a seed is no whole number", hint="mend it, move it away, or give --fresh")
     rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), "").to_dict("records")  # type: ignore[assignment]
     return rows
 
