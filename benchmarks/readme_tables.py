@@ -21,7 +21,10 @@ import pandas as pd
 from kinesics.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
-PAGES = [HERE.parent / name for name in ("README.md", "docs/audit.md", "docs/federation.md", "docs/driving.md")]
+PAGES = [
+    HERE.parent / name
+    for name in ("README.md", "docs/audit.md", "docs/studies.md", "docs/federation.md", "docs/driving.md")
+]
 CONDITIONS = {
     "natural": "original FER2013 labels",
     "flip30": "majority, 30 % flipped",
