@@ -114,3 +114,8 @@ def test_every_verb_has_a_module() -> None:
     folder = Path(cli.__file__).parent
     for verb in VERBS:
         assert (folder / f"{cli._module(verb)}.py").is_file()
+
+
+def test_a_name_that_no_file_can_have(kinesics: Callable[..., Any]) -> None:
+    answer = kinesics("predict", "n" * 300 + ".jpg")
+    assert answer.code == 2 and "File name too long: nnn" in answer.err and len(answer.err) < 200
