@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,14 +42,15 @@ def by_hand(make_line, outcome, data, matrix, rounds, steps, size=4, rate=0.05, 
         mixed = [row.copy() for row in w]
         for i, name in enumerate(names):
             samples, silo = data[name], outcome.silos[i]
-            each = len(samples) // size
+            batch = size if isinstance(size, int) else size[i]
+            each = len(samples) // batch
             for _ in range(steps):
                 epoch, number = divmod(taken[i], each)
-                rows = epoch_order(len(samples), silo.seed, epoch)[number * size : (number + 1) * size]
-                x = (samples.images[rows].reshape(size, -1) / 255 - 0.5) / 0.25
-                x = np.concatenate([x, np.ones((size, 1))], 1)
+                rows = epoch_order(len(samples), silo.seed, epoch)[number * batch : (number + 1) * batch]
+                x = (samples.images[rows].reshape(batch, -1) / 255 - 0.5) / 0.25
+                x = np.concatenate([x, np.ones((batch, 1))], 1)
                 error = x @ w[i] - samples.columns["target"][rows]
-                w[i] = w[i] - rate * (2 * x.T @ error / size + proximal * (w[i] - mixed[i]))
+                w[i] = w[i] - rate * (2 * x.T @ error / batch + proximal * (w[i] - mixed[i]))
                 taken[i] += 1
     return np.stack(w)
 
@@ -77,6 +80,15 @@ def test_fedprox_pulls_towards_the_mixed_weights(make_line, roads, ring):
     outcome = run(make_line, roads, ring(4), local_steps=3, proximal=0.7)
     expected = by_hand(make_line, outcome, roads, ring(4), 6, 3, proximal=0.7)
     assert outcome.stack.matrix.numpy() == pytest.approx(expected, abs=2e-5)
+
+
+def test_batches_by_size(make_line, roads, ring):
+    """12, 14, 16 and 18 samples, 15 on average: of 5 on average 4, 4.67, 5.33 and 6."""
+    outcome = run(make_line, roads, ring(4), replace(PLAIN, batch_size=5), batches="size", local_steps=2)
+    expected = by_hand(make_line, outcome, roads, ring(4), 6, 2, size=[4, 5, 5, 6])
+    assert outcome.stack.matrix.numpy() == pytest.approx(expected, abs=2e-5)
+    smallest = run(make_line, roads, ring(4), replace(PLAIN, batch_size=2), batches="size")
+    assert [silo.batch_size for silo in smallest.silos] == [2, 2, 2, 2]  # 1.6 is too few for statistics of a batch
 
 
 def test_fedavg_is_the_mean_of_the_silos_by_size(make_line, roads):
@@ -132,7 +144,7 @@ def test_what_belongs_to_a_silo_stays_in_it(make_line, roads, ring):
 
 @pytest.mark.parametrize("changes", [
     {}, {"mode": "sfl", "participation": 0.5}, {"compression": "topk", "topk_share": 0.1}, {"proximal": 0.1},
-    {"away": ["city1:1-4"], "weighting": "size"}, {"local_steps": 3, "compression": "fp16"},
+    {"away": ["city1:1-4"], "weighting": "size", "batches": "size"}, {"local_steps": 3, "compression": "fp16"},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("killed_in", [2, 5])
 def test_a_killed_federation_resumes_to_the_same_bits(

@@ -61,6 +61,9 @@ class FederationConfig:
     weighting: str = "uniform"
     """What a silo counts in the mixing and in the final average: "uniform", or "size" for its share of the samples
     (peers then agree on the mean weighted by size)."""
+    batches: str = "equal"
+    """Samples in a silo's step: "equal", `fit.batch_size` in each, or "size": that many on average, shared out by the
+    silos' samples (at least 2), so that all go through their samples equally often."""
     batch_norm: str = "mixed"
     """Running statistics of normalisation layers: "mixed" like weights, or "local" (the released code; Andreux et al.
     2020)."""
@@ -82,6 +85,7 @@ class FederationConfig:
         require(0 < self.participation <= 1, "--federation.participation", self.participation, "in (0, 1]")
         require(self.proximal >= 0, "--federation.proximal", self.proximal, "at least 0")
         require(self.weighting in ("uniform", "size"), "--federation.weighting", self.weighting, "uniform or size")
+        require(self.batches in ("equal", "size"), "--federation.batches", self.batches, "equal or size")
         require(self.batch_norm in ("mixed", "local"), "--federation.batch_norm", self.batch_norm, "mixed or local")
         kinds = ("none", "fp16", "topk")
         require(self.compression in kinds, "--federation.compression", self.compression, ", ".join(kinds))

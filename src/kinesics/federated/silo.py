@@ -38,6 +38,8 @@ class Silo:
     seed: int
     optimizers: list[OptimizerSpec] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
+    batch_size: int = 0
+    """Samples in a step; 0 for what the loop settings say."""
     since: int = 0
     """Steps since the losses were last read."""
     begun: bool = False
@@ -62,7 +64,7 @@ class Silo:
             precision: autocast type; float32 for none.
         """
         progress = self.progress
-        positions, progress.epoch, progress.batch = self.batch(config.batch_size)
+        positions, progress.epoch, progress.batch = self.batch(self.batch_size or config.batch_size)
         epoch, each = progress.epoch, len(self.train) // len(positions)
         if progress.batch == 0 or not self.begun:
             torch.manual_seed(step_seed(self.seed, 7, epoch))

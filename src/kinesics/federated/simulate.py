@@ -118,6 +118,9 @@ def simulate(
     matrix, counts = network.matrix, None
     if federation.mode == "dfl" and federation.weighting == "size":
         matrix, counts = torch.from_numpy(by_size(matrix.numpy(), sizes)), torch.from_numpy(sizes)
+    if federation.batches == "size":
+        for silo, size in zip(silos, sizes, strict=True):
+            silo.batch_size = max(2, round(config.batch_size * size / sizes.mean()))
     exchange = Exchange(
         stack,
         Compression(federation.compression, federation.topk_share, federation.topk_step),
