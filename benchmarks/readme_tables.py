@@ -218,7 +218,10 @@ def steering_federations(table: pd.DataFrame) -> str:
 
 def federated_ldlva(table: pd.DataFrame) -> str:
     """LDLVA across silos of skewed classes."""
-    names = {"central": "one place, 30 epochs", "dfl": "peers, the average", "alone": "each silo alone"}
+    names = {
+        "central": "one place, 30 epochs", "dfl": "peers, the average", "dfl_batches": "the same, batches by size",
+        "alone": "each silo alone",
+    }  # fmt: skip
     rows = []
     for method, name in names.items():
         cell = table[table["method"] == method]

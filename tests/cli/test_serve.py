@@ -21,9 +21,10 @@ def test_it_answers_with_the_shipped_model_and_ends(tmp_path: Path, started: Any
     write_faces(tmp_path, 1, 1, 1, seed=0, size=64)
     face = sorted(tmp_path.rglob("*.png"))[0]
     process = started("serve", "--port", "0", "--megabytes", "1")
-    line = process.stderr.readline()
-    url = re.findall(r"http://127\.0\.0\.1:\d+", line)
-    assert url, line + process.stderr.read()
+    said, url = "", list[str]()
+    while not url and (line := process.stderr.readline()):
+        said, url = said + line, re.findall(r"http://127\.0\.0\.1:\d+", line)
+    assert url and said.startswith("loading ferplus-compact"), said
     with httpx.Client(base_url=url[0], verify=False, timeout=30) as client:
         about = client.get("/about").json()
         assert about["model"] == "ferplus-compact" and about["limits"]["megabytes"] == 1
@@ -39,6 +40,7 @@ def test_it_answers_with_the_shipped_model_and_ends(tmp_path: Path, started: Any
         (["--port", "70000"], "--port must be 0 to 65535; got 70000"),
         (["--port", "x"], "--port"),
         (["--megabytes", "0"], "--megabytes must be above 0"),
+        (["--workers", "99999999"], "--workers must be from 1 to 64; got 99999999"),
         (["--workers", "0"], "--workers must be 1 or more"),
         (["--megabyte", "3"], "did you mean --megabytes"),
         (["--faces", "dlip"], "did you mean dlib"),

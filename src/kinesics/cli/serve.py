@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"serving needs {', '.join(missing)}", hint="pip install 'kinesics[serve]'")
     from kinesics.inference.loading import load
     from kinesics.inference.reader import DEFAULT_MODEL
+    from kinesics.progress import log
     from kinesics.serve.app import make_app
     from kinesics.serve.limits import Limits
     from kinesics.serve.server import allowed_hosts, run
@@ -52,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--port must be 0 to 65535; got {given.port}")
     limits = Limits(**{item.name: getattr(given, item.name) for item in fields(Limits)})
     make_detector(given.faces)  # a missing one is to be known now
+    log.info("loading %s", given.run or DEFAULT_MODEL)
     recogniser = load(given.run, last=given.last, device=given.device)
     if not recogniser.classes:
         raise UserError(f"{given.run} does not answer with expressions, which is all that is served")

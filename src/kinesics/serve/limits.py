@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kinesics.errors import UserError
 
 
-def _bound(default: float, meaning: str, least: float = 0.0, above: bool = False) -> Any:
-    """A field with its meaning, and the least value that it may have (`above`: must exceed)."""
-    return field(default=default, metadata={"meaning": meaning, "least": least, "above": above})
+def _bound(default: float, meaning: str, least: float = 0.0, above: bool = False, most: float = float("inf")) -> Any:
+    """A field with its meaning, and the least (`above`: must exceed) and the largest value that it may have."""
+    return field(default=default, metadata={"meaning": meaning, "least": least, "above": above, "most": most})
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,20 @@ class Limits:
     idle_seconds: float = _bound(10.0, "longest pause within an upload", above=True)
     photo_seconds: float = _bound(30.0, "time until a photograph is answered, waiting included", above=True)
     work_seconds: float = _bound(180.0, "time that a video is worked on; it may wait as long before", above=True)
-    workers: int = _bound(2, "photographs that are searched at the same time", 1)
+    workers: int = _bound(2, "photographs that are searched at the same time", 1, most=64)
     queue: int = _bound(64, "photographs that may wait")
-    film_workers: int = _bound(1, "videos that are worked on at the same time", 1)
+    film_workers: int = _bound(1, "videos that are worked on at the same time", 1, most=64)
     film_queue: int = _bound(4, "videos that may wait")
     batch: int = _bound(64, "faces of several requests in one forward pass", 1)
     batch_seconds: float = _bound(0.004, "how long a batch waits for more faces")
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value, least = getattr(self, item.name), item.metadata["least"]
-            if not (value > least if item.metadata["above"] else value >= least):
+            value, least, most = getattr(self, item.name), item.metadata["least"], item.metadata["most"]
+            if not (value > least if item.metadata["above"] else value >= least) or value > most:
                 flag = "--" + item.name.replace("_", "-")
                 word = f"above {least:g}" if item.metadata["above"] else f"{least:g} or more"
+                word = word if math.isinf(most) else f"from {least:g} to {most:g}"
                 raise UserError(f"{flag} must be {word}; got {value!r}")
 
     @property
