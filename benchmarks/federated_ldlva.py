@@ -3,11 +3,11 @@
     python benchmarks/federated_ldlva.py SHEETS WORK [--seeds 0 1 2] [--methods dfl dfl_batches alone] [--jobs 1]
 
 The data are condition flip30 of ferplus_noise.py: 10,000 training images, dealt to eight silos by Dirichlet shares of
-every class (alpha 0.5). `dfl`: peers over the complete overlay, by size, 1,170 rounds of one batch of 32 in every silo,
-30 passes over all images. `dfl_batches`: the same rounds with batches of 32 on average, shared out by size, so that no silo sees its images more
-often than another. `alone`: the same steps without any exchange (`--network.overlay none`). `central`: the rows
-of ferplus_noise.csv of the same seeds and 30 epochs, last epoch; its learning rate is 0.003 with batches of 64, that of
-the silos 0.006. Clean test labels and votes judge all three.
+every class (alpha 0.5). `dfl`: peers over the complete overlay, by size, 1,170 rounds of one batch of 32 in every
+silo, 30 passes over all images. `dfl_batches`: the same rounds with batches of 32 on average, shared out by size, so
+that no silo sees its images more often than another. `alone`: the same steps without any exchange (`--network.overlay
+none`). `central`: the rows of ferplus_noise.csv of the same seeds and 30 epochs, last epoch; its learning rate is
+0.003 with batches of 64, that of the silos 0.006. Clean test labels and votes judge all three.
 
 Results: benchmarks/federated_ldlva.csv, a row a cell. `accuracy` and `kl` (after temperature, fitted on noisy
 validation labels): the average of all silos, or the central model; `silos_mean`, `silos_least`, `silos_most`: accuracy

@@ -51,10 +51,11 @@ class Service:
         command = [sys.executable, "-m", "kinesics", "serve", "--port", "0"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        said, found = "", None
+        while found is None and (line := self.process.stderr.readline()):
+            said, found = said + line, re.search(r"http://127\.0\.0\.1:\d+", line)
         if found is None:
-            raise SystemExit(line + self.process.stderr.read())
+            raise SystemExit(said)
         self.url = found[0]
 
     def stop(self) -> None:

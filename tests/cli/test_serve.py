@@ -41,7 +41,7 @@ def test_it_answers_with_the_shipped_model_and_ends(tmp_path: Path, started: Any
         (["--port", "x"], "--port"),
         (["--megabytes", "0"], "--megabytes must be above 0"),
         (["--workers", "99999999"], "--workers must be from 1 to 64; got 99999999"),
-        (["--workers", "0"], "--workers must be 1 or more"),
+        (["--workers", "0"], "--workers must be from 1 to 64; got 0"),
         (["--megabyte", "3"], "did you mean --megabytes"),
         (["--faces", "dlip"], "did you mean dlib"),
         (["no/such/run"], "no/such/run"),
