@@ -89,7 +89,7 @@ def _check(given: Any) -> None:
     require(given.end is None or given.end > given.start, "--end", given.end, f"above --start, {given.start:g}")
     require(0 <= given.smooth < math.inf, "--smooth", given.smooth, "0 or more")
     if given.faces not in ("auto", "find", "whole"):
-        from kinesics.vision.faces import make_detector
+        from kinesics.vision.detectors import make_detector
 
         make_detector(given.faces)
     if given.draw is not None:
