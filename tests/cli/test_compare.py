@@ -201,6 +201,27 @@ def test_a_failed_cell_is_named_and_the_others_go_on(
     assert (tmp_path / "out" / "conditions_accuracy_selected.png").is_file()
 
 
+def test_results_grow_with_every_cell(
+    faces: Path, tmp_path: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch, kinesics: Callable[..., Any]
+) -> None:
+    """A study that breaks off in its second cell has written down the first."""
+    path = written(tmp_path, methods={"plain": {"system": "cross_entropy"}}, conditions={"as_it_is": {}})
+    out, first = tmp_path / "out", execution._run
+
+    def run(job: Job, *others: Any) -> int:
+        if not ran:
+            return first(job, *others)
+        deadline = time.monotonic() + 60
+        while not (out / "results.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "_run", run)
+    assert kinesics("compare", path, "--data", faces, "--out", out).code == 130
+    assert list(pd.read_csv(out / "results.csv")["seed"]) == [0]
+    assert not (out / "table.csv").exists()
+
+
 def test_trained_on_one_set_and_judged_by_another(
     faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
 ) -> None:

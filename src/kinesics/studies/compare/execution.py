@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,13 +113,14 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int) -> dict[Cell, str]:
+def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int, on_done: Callable[[Job], None]) -> dict[Cell, str]:
     """Run cells to their end, going on with those that were begun.
 
     Args:
         jobs: none of them finished.
         at_a_time: processes.
         threads: of each.
+        on_done: called with each job as it finishes.
 
     Returns:
         Cell that failed -> the last line that it printed.
@@ -133,6 +134,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int) -> dict[Cell, st
                 job = futures[future]
                 code = future.result()
                 if code == 0:
+                    on_done(job)
                     log.info("%s: done", job.cell.name)
                 else:
                     failed[job.cell] = _last_line(job.log_file)

@@ -133,7 +133,7 @@ class Outcome:
 
 
 def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
-    """Run what is waiting and write everything down; also when some cells fail.
+    """Run what is waiting and write everything down; also when some cells fail. results.csv grows with every cell.
 
     Args:
         plan: from `plan_study`.
@@ -147,20 +147,27 @@ def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
         waiting = plan.waiting
         if waiting:
             log.info("%d of %d cells to run, %d at a time", len(waiting), len(plan.jobs), jobs)
-        failed = run_jobs(waiting, jobs, threads_each(jobs)) if waiting else {}
-        return _write(plan, results_file, failed)
+        rows, order = plan.earlier, cells(plan.study)
+
+        def record(*finished: Job) -> None:
+            nonlocal rows
+            rows = results.merged(rows, [results.row_of(plan.study, job) for job in finished], order)
+            if rows:
+                Run(results_file.parent).write_table(results_file.name, rows)
+
+        record(*(job for job in plan.jobs if job.state == "finished"))
+        failed = run_jobs(waiting, jobs, threads_each(jobs), record) if waiting else {}
+        return _write(plan, rows, failed)
 
 
-def _write(plan: Plan, results_file: Path, failed: dict[Cell, str]) -> Outcome:
-    """results.csv, table.csv, table.md, the plots and report.html, out of what is finished."""
+def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> Outcome:
+    """table.csv, table.md, the plots and report.html, out of what is finished."""
     from kinesics.studies.compare.page import write_page
 
     study = plan.study
     done = [job for job in plan.jobs if job.state == "finished"]
-    rows = results.merged(plan.earlier, [results.row_of(study, job) for job in done], cells(study))
     if not rows:
         return Outcome(failed, [], [], "")
-    Run(results_file.parent).write_table(results_file.name, rows)
     found = table.study_table(study, rows, {job.cell.key: answers_of(job.run) for job in done})
     if not len(found):
         return Outcome(failed, [], [], "")
