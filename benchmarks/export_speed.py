@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from kinesics.inference.export_samples import of_manifest
-from kinesics.inference.exporting import export_run
+from kinesics.inference.export.samples import of_manifest
+from kinesics.inference.export.session import export_run
 from kinesics.inference.onnx import open_session
 from kinesics.inference.predictor import load
 

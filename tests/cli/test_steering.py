@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from kinesics.cli import main
-from kinesics.inference.driving_video import EXPERT
 from kinesics.inference.predictor import load
-from kinesics.inference.steering_video import CHART
+from kinesics.inference.steering.answer_video import CHART
+from kinesics.inference.steering.drive_video import EXPERT
 from kinesics.progress import log
 from kinesics.systems.fadnet.model import FADNet
 from kinesics.systems.recipe import make_recipe

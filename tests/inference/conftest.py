@@ -17,7 +17,7 @@ from kinesics.systems.recipe import make_recipe
 from kinesics.vision.crop import CropRule
 
 if TYPE_CHECKING:
-    from kinesics.inference.exporting import Export
+    from kinesics.inference.export.session import Export
 
 torch.set_num_threads(1)
 CLASSES = ("anger", "happiness", "sadness")
@@ -62,7 +62,7 @@ def exported(run_of: Callable[..., Run]) -> Callable[[str], tuple[Run, Export]]:
     """A run of a system and its ONNX export, made once; not to be changed."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from kinesics.inference.exporting import export_run
+    from kinesics.inference.export.session import export_run
 
     made: dict[str, tuple[Run, Export]] = {}
 

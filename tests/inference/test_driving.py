@@ -12,7 +12,7 @@ from kinesics.data.synthetic.road_camera import Camera
 from kinesics.data.synthetic.road_car import MAX_ANGLE, WHEELBASE
 from kinesics.data.synthetic.road_track import Road
 from kinesics.errors import UserError
-from kinesics.inference.driving import Moment, drive
+from kinesics.inference.steering.closed_loop import Moment, drive
 
 SMALL = Camera(32, 16)
 

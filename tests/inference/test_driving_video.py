@@ -13,8 +13,8 @@ from kinesics.data.synthetic.road_car import place
 from kinesics.data.synthetic.road_drawing import render
 from kinesics.data.synthetic.road_track import Road
 from kinesics.errors import UserError
-from kinesics.inference.driving import Moment
-from kinesics.inference.driving_video import EXPERT, POLICY, Overlay
+from kinesics.inference.steering.closed_loop import Moment
+from kinesics.inference.steering.drive_video import EXPERT, POLICY, Overlay
 from kinesics.vision.film import VideoWriter, default_suffix
 
 

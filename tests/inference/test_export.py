@@ -21,10 +21,10 @@ from kinesics.data.synthetic.faces import write_faces
 from kinesics.engine.regressor import Regressor
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
-from kinesics.inference.export_samples import Pictures
-from kinesics.inference.exporting import export_run
-from kinesics.inference.parity import compare
-from kinesics.inference.quantize import float_nodes, quantise
+from kinesics.inference.export.parity import compare
+from kinesics.inference.export.quantize import float_nodes, quantise
+from kinesics.inference.export.samples import Pictures
+from kinesics.inference.export.session import export_run
 from kinesics.systems import SYSTEMS
 
 onnx = pytest.importorskip("onnx")

@@ -19,7 +19,7 @@ from PIL import Image
 import kinesics
 from kinesics.errors import UserError
 from kinesics.inference.abstaining import threshold_of
-from kinesics.inference.graph_file import Description
+from kinesics.inference.export.description import Description
 from kinesics.vision.crop import CropRule
 from kinesics.vision.detectors import DETECTORS
 from kinesics.vision.faces import Face
@@ -98,7 +98,7 @@ RULE = CropRule(margin=0.2, shift=0.1, square=True)
 @pytest.fixture(scope="module")
 def of_boxes(run_of: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A run that was trained on boxes, and its file."""
-    from kinesics.inference.exporting import export_run
+    from kinesics.inference.export.session import export_run
 
     run = run_of("cross_entropy", face=RULE)
     out = tmp_path_factory.mktemp("boxes") / "model.onnx"
@@ -131,7 +131,7 @@ def test_the_file_carries_what_photographs_and_videos_need(of_boxes: tuple[Any, 
 
 
 def test_the_shipped_model_looks_for_faces_as_a_file_too() -> None:
-    from kinesics.inference.export_graph import describe
+    from kinesics.inference.export.graph import describe
     from kinesics.inference.predictor import load
 
     told = Description.from_json(describe(load(), "").to_json(), "model.onnx")

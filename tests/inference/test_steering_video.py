@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from kinesics.errors import UserError
-from kinesics.inference.driving_video import EXPERT, POLICY
-from kinesics.inference.steering_video import CHART, SteeringOverlay, film_steering, scale_of
+from kinesics.inference.steering.answer_video import CHART, SteeringOverlay, film_steering, scale_of
+from kinesics.inference.steering.drive_video import EXPERT, POLICY
 from kinesics.vision.film import VideoWriter
 
 SIZE = (320, 160)

@@ -12,7 +12,7 @@ from kinesics.engine.regressor import Regressor, RegressorConfig
 from kinesics.engine.task import DataSpec
 from kinesics.errors import UserError
 from kinesics.inference.predictor import Predictor
-from kinesics.inference.support import support_of
+from kinesics.inference.steering.support import support_of
 
 
 class Corner(Regressor):

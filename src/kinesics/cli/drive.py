@@ -12,8 +12,8 @@ from kinesics.cli.arguments import Parser
 if TYPE_CHECKING:
     import numpy as np
 
-    from kinesics.inference.driving import Moment
-    from kinesics.inference.driving_video import Overlay
+    from kinesics.inference.steering.closed_loop import Moment
+    from kinesics.inference.steering.drive_video import Overlay
     from kinesics.vision.film import VideoWriter
 
 _STREAM = 43
@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
     from kinesics.data.synthetic.road_track import Road
     from kinesics.engine.config import require
     from kinesics.files import atomic_write
-    from kinesics.inference.driving import drive
-    from kinesics.inference.driving_video import Overlay
+    from kinesics.inference.steering.closed_loop import drive
+    from kinesics.inference.steering.drive_video import Overlay
     from kinesics.progress import track
     from kinesics.vision.film import VideoWriter, default_suffix
 

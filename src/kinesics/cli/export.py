@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--data", help="manifest of real images for the check and for --int8 (default: the run's own)")
     parser.add_argument("--last", action="store_true", help="export the last epoch's weights instead of the kept ones")
     given = parser.parse_args(list(argv))
-    from kinesics.inference.exporting import export_run
+    from kinesics.inference.export.session import export_run
 
     done = export_run(given.run, given.format, given.int8, given.out, given.data, given.last)
     for line in done.lines:

@@ -144,7 +144,7 @@ def _whole(predictor: Reader, items: Sequence[Item], given: Any, name: str) -> i
         if given.support is not None:
             _write_support(predictor, [prediction.source for prediction in found], given.support)
         if film is not None:
-            from kinesics.inference.steering_video import film_steering
+            from kinesics.inference.steering.answer_video import film_steering
 
             angles = [prediction.angle for prediction in found]  # type: ignore[attr-defined]
             truth = np.array([items[k].target for k in places])
@@ -215,7 +215,7 @@ def _write_support(predictor: Reader, files: Sequence[str], folder: Path) -> Non
     """A picture of the support maps for each file; files of the same name get numbers."""
     from kinesics.cli.recognising import Names, write_picture
     from kinesics.inference.predictor import Predictor
-    from kinesics.inference.support import support_of
+    from kinesics.inference.steering.support import support_of
 
     assert isinstance(predictor, Predictor), "exported files are refused before anything is read"
     names = Names(folder)

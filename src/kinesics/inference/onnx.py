@@ -10,7 +10,7 @@ import numpy as np
 
 from kinesics.engine.prediction import Prediction
 from kinesics.errors import UserError
-from kinesics.inference.graph_file import KEY, Description
+from kinesics.inference.export.description import KEY, Description
 from kinesics.inference.reader import Reader, portions
 
 if TYPE_CHECKING:

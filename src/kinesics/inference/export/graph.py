@@ -21,9 +21,9 @@ from kinesics.data.decode import RESIZING
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
-from kinesics.inference.graph_file import KEY, Description
+from kinesics.inference.export.description import KEY, Description
+from kinesics.inference.export.parity import Answer
 from kinesics.inference.onnx import open_session, run_graph
-from kinesics.inference.parity import Answer
 from kinesics.inference.predictor import Predictor
 
 OPSET = 20

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from kinesics.errors import UserError
-from kinesics.inference.export_graph import need, set_description
-from kinesics.inference.export_samples import Pictures
-from kinesics.inference.graph_file import Description
+from kinesics.inference.export.description import Description
+from kinesics.inference.export.graph import need, set_description
+from kinesics.inference.export.samples import Pictures
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "Concat")
 """What is computed in integers; all else stays in floats."""

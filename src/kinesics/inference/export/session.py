@@ -15,10 +15,10 @@ from kinesics.engine.run import Run
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
 from kinesics.files import atomic_write
-from kinesics.inference.export_graph import describe, onnx_answers, torch_answers, write_onnx, write_torch
-from kinesics.inference.export_samples import Pictures, drawn, manifest_of, of_manifest
-from kinesics.inference.graph_file import Description
-from kinesics.inference.parity import TOLERANCE, Answer, Parity, compare, eager_answers, random_inputs
+from kinesics.inference.export.description import Description
+from kinesics.inference.export.graph import describe, onnx_answers, torch_answers, write_onnx, write_torch
+from kinesics.inference.export.parity import TOLERANCE, Answer, Parity, compare, eager_answers, random_inputs
+from kinesics.inference.export.samples import Pictures, drawn, manifest_of, of_manifest
 from kinesics.inference.predictor import load, locate
 
 RANDOM = 64
@@ -90,7 +90,7 @@ def export_run(
         pictures = of_manifest(task, data, LEARN) if data else None
         export = check(task, target, description, answer, pictures)
         if export.sound and int8:
-            from kinesics.inference.quantize import quantise
+            from kinesics.inference.export.quantize import quantise
 
             if pictures is None:
                 own = manifest_of(folder)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from kinesics.data.decode import load_image
 from kinesics.errors import UserError
-from kinesics.inference.driving_video import EXPERT, INK, POLICY
+from kinesics.inference.steering.drive_video import EXPERT, INK, POLICY
 from kinesics.progress import track
 from kinesics.vision.film import VideoWriter
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from kinesics.data.synthetic.road_camera import Camera
 from kinesics.data.synthetic.road_car import MAX_ANGLE, WHEELBASE, State
 from kinesics.data.synthetic.road_track import Road
-from kinesics.inference.driving import Moment
+from kinesics.inference.steering.closed_loop import Moment
 
 POLICY, EXPERT, INK = (86, 180, 233), (240, 160, 20), (245, 245, 245)
 
