@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from kinesics.federated import report
 from kinesics.federated import silo as silo_module
 from kinesics.federated.config import FederatedRecipe, FederationConfig, PartitionConfig
 from kinesics.federated.exchange import Exchange
+from kinesics.federated.moments import Moments
 from kinesics.federated.network import make_network
 from kinesics.federated.session import federate_run
-from kinesics.federated.silo import Silo
+from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.simulate import Federated, Network, simulate
+from kinesics.federated.stack import Stack
 from kinesics.systems import SYSTEMS, get_system
 from kinesics.systems.recipe import make_recipe
 
@@ -183,6 +185,27 @@ def federation_of(make_task: Callable[[int], Task], data: dict[str, Any]) -> Fed
     network = Network(torch.full((n, n), 1 / n, dtype=torch.float64), lambda bits, ms: 1.0)
     settings = FederationConfig(rounds=3, evaluate_every=3)
     return simulate(make_task, data, network, settings, PLAIN, seed=5, name="", judge=lambda state: {})
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_moments_of_local_state_are_never_mixed(system: str, manifest: Path) -> None:
+    """Those of shared weights lie in the matrices that are sent, those of a silo's own parameters don't."""
+    data, make_task = in_memory(manifest, system)
+    silos = gather_silos(make_task, {"a": data.train, "b": data.train}, PLAIN, 5, None, False, False)
+    stack = Stack([silo.task for silo in silos])
+    for silo in silos:
+        silo.optimizers = silo.task.optimizers(replace(PLAIN, optimizer="adamw"))
+    moments = Moments(stack, silos)
+    sent = {values.untyped_storage().data_ptr() for values in moments.matrices.values()}
+    learning = bool(set(stack.names) & set(dict(silos[0].task.named_parameters())))
+    assert set(moments.matrices) == ({"exp_avg", "exp_avg_sq"} if learning else set())
+    assert moments.width == len(sent) * stack.n_weights
+    for silo in silos:
+        for name, parameter in silo.task.named_parameters():
+            held = [spec.optimizer.state[parameter] for spec in silo.optimizers if parameter in spec.optimizer.state]
+            kept = [value for state in held for value in state.values() if value is not None and value.shape]
+            lies_in = [value.untyped_storage().data_ptr() in sent for value in kept]
+            assert lies_in == [name in silo.task.shared_state()] * len(kept), name
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

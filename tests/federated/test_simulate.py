@@ -145,6 +145,7 @@ def test_what_belongs_to_a_silo_stays_in_it(make_line, roads, ring):
 @pytest.mark.parametrize("changes", [
     {}, {"mode": "sfl", "participation": 0.5}, {"compression": "topk", "topk_share": 0.1}, {"proximal": 0.1},
     {"away": ["city1:1-4"], "weighting": "size", "batches": "size"}, {"local_steps": 3, "compression": "fp16"},
+    {"away": ["city1:0-4"], "moments": "mixed"}, {"mode": "sfl", "participation": 0.5, "moments": "mixed"},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("killed_in", [2, 5])
 def test_a_killed_federation_resumes_to_the_same_bits(

@@ -67,6 +67,9 @@ class FederationConfig:
     batch_norm: str = "mixed"
     """Running statistics of normalisation layers: "mixed" like weights, or "local" (the released code; Andreux et al.
     2020)."""
+    moments: str = "local"
+    """Moments that optimisers keep of the shared weights: "local", each silo's own (the text), or "mixed" like the
+    weights and sent with them, so that skewed silos step as one place would (Chen et al. 2022)."""
     compression: str = "none"
     """Messages: none (float32), fp16, or topk (largest entries with error feedback)."""
     topk_share: float = 0.01
@@ -87,8 +90,15 @@ class FederationConfig:
         require(self.weighting in ("uniform", "size"), "--federation.weighting", self.weighting, "uniform or size")
         require(self.batches in ("equal", "size"), "--federation.batches", self.batches, "equal or size")
         require(self.batch_norm in ("mixed", "local"), "--federation.batch_norm", self.batch_norm, "mixed or local")
+        require(self.moments in ("local", "mixed"), "--federation.moments", self.moments, "local or mixed")
         kinds = ("none", "fp16", "topk")
         require(self.compression in kinds, "--federation.compression", self.compression, ", ".join(kinds))
+        if self.moments == "mixed" and self.compression != "none":
+            raise UserError(
+                f"--federation.moments mixed can't be had with --federation.compression {self.compression}: what is "
+                "smallest in second moments matters most, and would be lost",
+                hint="give one of the two",
+            )
         require(0 < self.topk_share <= 1, "--federation.topk_share", self.topk_share, "in (0, 1]")
         require(0 < self.topk_step <= 1, "--federation.topk_step", self.topk_step, "in (0, 1]")
         require(self.evaluate_every >= 1, "--federation.evaluate_every", self.evaluate_every, "at least 1")

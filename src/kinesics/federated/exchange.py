@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kinesics.errors import UserError
+from kinesics.federated.moments import Moments
 from kinesics.federated.stack import Stack
 
 INDEX_BITS = 32
@@ -56,6 +57,9 @@ class Exchange:
         counts: (n,) what each silo counts in the mean, above 0; all the same if not given.
     """
 
+    moments: Moments | None = None
+    """Of the optimisers, mixed like the weights where compression is none; None leaves each silo its own."""
+
     def __init__(
         self, stack: Stack, compression: Compression, statistics: bool = True, counts: Tensor | None = None
     ) -> None:
@@ -70,7 +74,7 @@ class Exchange:
     @property
     def message_bits(self) -> int:
         """Bits of one message."""
-        return self.compression.bits(self.columns)
+        return self.compression.bits(self.columns + (self.moments.width if self.moments else 0))
 
     def state(self) -> dict[str, Tensor]:
         """What a resume needs."""
@@ -125,6 +129,8 @@ class Exchange:
     def _average(self, matrix: Tensor) -> None:
         if self.compression.kind == "none":
             self.stack.product(matrix, self.columns)
+            if self.moments:
+                self.moments.mix(matrix)
             return
         own = matrix.diagonal().to(self.stack.matrix).unsqueeze(1)
         sent = self.stack.matrix[:, : self.columns].half().float()

@@ -25,6 +25,7 @@ from kinesics.federated.attendance import Attendance, among, server_average
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
 from kinesics.federated.mixing import by_size
+from kinesics.federated.moments import Moments
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
 from kinesics.progress import track
@@ -137,6 +138,8 @@ def simulate(
     if saved is not None:
         begin, history, clocks = _restore(saved, silos, exchange)
         log.info("%s: resumed at round %d", name, begin + 1)
+    if federation.moments == "mixed" and federation.mode != "cll":
+        exchange.moments = Moments(stack, silos)
     total = federation.rounds * federation.local_steps
 
     def counted(k: int) -> Tensor:

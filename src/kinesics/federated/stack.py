@@ -73,21 +73,24 @@ class Stack:
         return found
 
     @torch.no_grad()
-    def product(self, weights: Tensor, columns: int | None = None) -> None:
+    def product(self, weights: Tensor, columns: int | None = None, values: Tensor | None = None) -> None:
         """X <- A X over the first `columns` columns (all by default), a block of columns at a time.
 
         Overlays of many silos with few links are multiplied as sparse matrices, so that time grows with the links.
 
         Args:
             weights: A (n, n).
+            columns: how many.
+            values: (n, P) in the place of X.
         """
         columns, n = self.width if columns is None else columns, len(weights)
-        factor = weights.to(self.matrix)
+        values = self.matrix if values is None else values
+        factor = weights.to(values)
         if n >= SPARSE_FROM and SPARSE_LINKS * int(factor.count_nonzero()) <= n * n:
             factor = factor.to_sparse().coalesce()
-        step = BLOCK if self.matrix.device.type == "cpu" else columns
+        step = BLOCK if values.device.type == "cpu" else columns
         for start in range(0, columns, step):
-            block = self.matrix[:, start : min(start + step, columns)]
+            block = values[:, start : min(start + step, columns)]
             block.copy_(factor @ block)
 
     @torch.no_grad()
