@@ -261,4 +261,8 @@ def test_the_card_says_what_must_be_known(run: Run, tmp_path: Path) -> None:
     (tmp_path / "NOTICE").write_text("Data: of somebody else\n")
     card = card_of(Run(tmp_path), shipped.task, "cross_entropy", "me/faces", "cc-by-nc-4.0")
     assert "```\nData: of somebody else\n```" in card
-    assert "license: cc-by-nc-4.0" in card and "One temperature, 0.9483" in card and "No scores are recorded" in card
+    fitted = f"One temperature, {shipped.task.calibration['temperature']:.4f}"
+    assert "license: cc-by-nc-4.0" in card and fitted in card and "No scores are recorded" in card
+    (tmp_path / "small.md").write_text("# small\n\n## How good\n\nMeasured elsewhere.\n")
+    card = card_of(Run(tmp_path), shipped.task, "cross_entropy", "me/faces", stem="small")
+    assert card.endswith("```\n\n## How good\n\nMeasured elsewhere.\n") and "No scores are recorded" not in card

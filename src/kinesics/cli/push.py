@@ -26,7 +26,8 @@ def main(argv: Sequence[str]) -> int:
         from kinesics.inference.predictor import load, locate
 
         predictor = load(given.run)
-        print(card_of(locate(given.run)[0], predictor.task, predictor.system, given.repo, given.license), end="")
+        folder, stem = locate(given.run)
+        print(card_of(folder, predictor.task, predictor.system, given.repo, given.license, stem), end="")
         return 0
     from kinesics.inference.hub import push
 

@@ -58,7 +58,7 @@ def push(
         place = Path(work)
         shutil.copyfile(folder.folder / f"{stem}.safetensors", place / "model.safetensors")
         shutil.copyfile(folder.folder / f"{stem}.json", place / "model.json")
-        (place / "README.md").write_text(card_of(folder, task, system, repo, terms), encoding="utf-8")
+        (place / "README.md").write_text(card_of(folder, task, system, repo, terms, stem), encoding="utf-8")
         with _explained(repo):
             api = hub.HfApi(endpoint=_endpoint())
             api.create_repo(repo, private=private, exist_ok=True)

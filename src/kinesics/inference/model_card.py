@@ -19,7 +19,7 @@ SHOWN = (
 """Scores that the card shows, as far as the run has them, in this order."""
 
 
-def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = None) -> str:
+def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = None, stem: str = "model") -> str:
     """README.md of a model's repository.
 
     It names the data by its manifest's file name, never by a path, and holds no row of it.
@@ -30,6 +30,7 @@ def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = No
         system: its name.
         repo: "owner/name".
         terms: licence of the weights; "other" by default.
+        stem: of the model's files. What stem.md says (of a shipped model) takes the place of the measured part.
     """
     told = _run_json(run)
     # the weights that were not kept have a file of their own beside model.json
@@ -46,10 +47,13 @@ def card_of(run: Run, task: Task, system: str, repo: str, terms: str | None = No
         f"A `{system}` model by kinesics, a Python toolbox: {_what(task)}",
         f"```console\nkinesics pull {repo} model\nkinesics predict model photo.png\n```",
         f"## Data and terms\n\n{_data(told)}\n\n{_terms(terms)}{_notice(run)}",
-        f"## Measured\n\n{_measured(told, kept)}",
-        f"## Calibration\n\n{_calibration(task)}",
-        f"## Limits\n\n{_limits(task)}",
     ]
+    own = run.folder / f"{stem}.md"
+    if own.is_file():
+        parts.append(own.read_text(encoding="utf-8").partition("\n\n")[2].strip())
+    else:
+        parts += [f"## Measured\n\n{_measured(told, kept)}", f"## Calibration\n\n{_calibration(task)}"]
+        parts.append(f"## Limits\n\n{_limits(task)}")
     return "\n\n".join(parts) + "\n"
 
 
