@@ -266,6 +266,11 @@ def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], k
         (("--data", "{faces}"), {"common": {"fit": {"epoch": 3}}}, "did you mean fit.epochs"),
         (("--data", "{faces}"), {"common": {"fit": {"epochs": 0}}, "schedules": {"s": {}}}, "--fit.epochs must be"),
         (("--data", "{faces}"), {"conditions": {"c": {"n_train": 900}}}, "n_train asks for 900"),
+        (
+            ("--data", "{faces}"),
+            {"methods": {"a": {"system": "dronet"}}},
+            "flip0-0.csv has nothing to learn: no column target",
+        ),
     ],
 )
 def test_bad_input_is_answered_in_one_breath(

@@ -92,12 +92,7 @@ def load_data(recipe: Recipe, truth: str) -> RunData:
     Raises:
         UserError: nothing to learn, fewer than two classes, no training rows, unreadable images.
     """
-    manifest = read_rows(recipe, truth)
-    if manifest.targets() is None and (not manifest.classes or truth == "target"):
-        columns = "no column target" if truth == "target" else "none of the columns label, p_<class> and target"
-        raise UserError(f"{manifest.path} has nothing to learn: {columns}")
-    if len(manifest.classes) == 1:
-        raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
+    manifest = learnable_rows(recipe, truth)
     splits = load_splits(manifest, recipe.input, recipe.seed)
     train = labelled(splits.train, "training", manifest.path, truth)
     valid = labelled(splits.valid, "validation", manifest.path, truth)
@@ -105,6 +100,21 @@ def load_data(recipe: Recipe, truth: str) -> RunData:
     if train is None:
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     return RunData(train, valid, test, manifest.classes, splits)
+
+
+def learnable_rows(recipe: Recipe, truth: str) -> Manifest:
+    """The recipe's manifest, checked for what the system learns; nothing is decoded.
+
+    Raises:
+        UserError: nothing to learn, fewer than two classes.
+    """
+    manifest = read_rows(recipe, truth)
+    if manifest.targets() is None and (not manifest.classes or truth == "target"):
+        columns = "no column target" if truth == "target" else "none of the columns label, p_<class> and target"
+        raise UserError(f"{manifest.path} has nothing to learn: {columns}")
+    if len(manifest.classes) == 1:
+        raise UserError(f"{manifest.path} has one class only ({manifest.classes[0]}); 2 or more are needed")
+    return manifest
 
 
 def read_rows(recipe: Recipe, truth: str) -> Manifest:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinesics.engine.config import Recipe
-from kinesics.engine.loading import fingerprint, read_rows
+from kinesics.engine.loading import fingerprint, learnable_rows
 from kinesics.engine.run import Run, write_config
 from kinesics.engine.session import changed_settings
 from kinesics.errors import UserError
@@ -66,20 +66,25 @@ def threads_each(jobs: int) -> int:
     return max(1, cores // jobs)
 
 
-def check_unchanged(jobs: Sequence[Job]) -> None:
-    """Make sure that what is in the run directories is what the study says now.
+def check_cells(jobs: Sequence[Job]) -> None:
+    """Make sure that every cell's system can learn from its manifest, and that what is in the run directories is what
+    the study says now.
 
     Raises:
-        UserError: a setting or the data of a cell that was begun have changed; the first such cell is named.
+        UserError: nothing to learn for a method, or a setting or the data of a cell that was begun have changed; the
+            first such cell is named.
     """
     known: dict[tuple[str, str, str], str] = {}
     for job in jobs:
-        if job.state == "new":
-            continue
         truth = get_system(job.recipe.system).task_class.truth
         key = (job.recipe.data, str(job.recipe.classes), truth)
         if key not in known:
-            known[key] = fingerprint(read_rows(job.recipe, truth))
+            try:
+                known[key] = fingerprint(learnable_rows(job.recipe, truth))
+            except UserError as error:
+                raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
+        if job.state == "new":
+            continue
         changed = changed_settings(job.run, job.recipe)
         if job.run.data_fingerprint() != known[key]:
             changed.append("data")

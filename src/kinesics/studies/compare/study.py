@@ -18,7 +18,7 @@ from kinesics.files import atomic_write
 from kinesics.studies.compare import results, table
 from kinesics.studies.compare.cells import Cell, cells, recipe_of
 from kinesics.studies.compare.config import Study
-from kinesics.studies.compare.execution import Job, check_unchanged, only_one, run_jobs, threads_each
+from kinesics.studies.compare.execution import Job, check_cells, only_one, run_jobs, threads_each
 from kinesics.studies.compare.manifests import Derived, derive, source_of
 
 log = logging.getLogger("kinesics")
@@ -89,7 +89,7 @@ def plan_study(
         data = derived[key]
         out = folder / "runs" / cell.name
         found.append(Job(cell, recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))))
-    check_unchanged(found)
+    check_cells(found)
     return Plan(study, folder, found, derived, earlier, recorded)
 
 
