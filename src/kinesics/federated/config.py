@@ -65,8 +65,9 @@ class FederationConfig:
     """Samples in a silo's step: "equal", `fit.batch_size` in each, or "size": that many on average, shared out by the
     silos' samples (at least 2), so that all go through their samples equally often."""
     batch_norm: str = "mixed"
-    """Running statistics of normalisation layers: "mixed" like weights, or "local" (the released code; Andreux et al.
-    2020)."""
+    """Running statistics of normalisation layers: "mixed" like weights; "local" (the released code; Andreux et al.
+    2020); "renorm": mixed, and used in training too (batch renormalisation, Ioffe 2017), for skewed silos and small
+    batches."""
     moments: str = "local"
     """Moments that optimisers keep of the shared weights: "local", each silo's own (the text), or "mixed" like the
     weights and sent with them, so that skewed silos step as one place would (Chen et al. 2022)."""
@@ -89,7 +90,8 @@ class FederationConfig:
         require(self.proximal >= 0, "--federation.proximal", self.proximal, "at least 0")
         require(self.weighting in ("uniform", "size"), "--federation.weighting", self.weighting, "uniform or size")
         require(self.batches in ("equal", "size"), "--federation.batches", self.batches, "equal or size")
-        require(self.batch_norm in ("mixed", "local"), "--federation.batch_norm", self.batch_norm, "mixed or local")
+        norms = ("mixed", "local", "renorm")
+        require(self.batch_norm in norms, "--federation.batch_norm", self.batch_norm, ", ".join(norms))
         require(self.moments in ("local", "mixed"), "--federation.moments", self.moments, "local or mixed")
         kinds = ("none", "fp16", "topk")
         require(self.compression in kinds, "--federation.compression", self.compression, ", ".join(kinds))

@@ -19,6 +19,7 @@ from kinesics.engine.optimizers import OptimizerSpec, rate_factor
 from kinesics.engine.resume import Progress
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
+from kinesics.nn.renorm import BatchRenorm, limits_at
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Silo:
     """Steps since the losses were last read."""
     begun: bool = False
     """Whether the task was told the epoch it is in; not so after a resume."""
+    renormalised: list[BatchRenorm] = field(default_factory=list)
+    """Layers that normalise with the mixed statistics in training too."""
     anchors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     """FedProx: each parameter and what it was after the mixing."""
 
@@ -71,6 +74,8 @@ class Silo:
             self.task.epoch_start(epoch)
             self.begun = True
         factor = rate_factor(config, progress.step, total, each)
+        for layer in self.renormalised:
+            layer.limits = limits_at(progress.step / total)
         active = [spec for spec in self.optimizers if epoch >= spec.from_epoch]
         guard = Finite(self.train, epoch)
         train_step(

@@ -28,6 +28,7 @@ from kinesics.federated.mixing import by_size
 from kinesics.federated.moments import Moments
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
+from kinesics.nn.renorm import renormalise
 from kinesics.progress import track
 
 log = logging.getLogger("kinesics")
@@ -125,11 +126,13 @@ def simulate(
     exchange = Exchange(
         stack,
         Compression(federation.compression, federation.topk_share, federation.topk_step),
-        federation.batch_norm == "mixed",
+        federation.batch_norm != "local",
         counts,
     )
     for silo in silos:
         silo.optimizers = silo.task.optimizers(config)
+        if federation.batch_norm == "renorm":
+            silo.renormalised = renormalise(silo.task)
         if federation.proximal:
             silo.pull_towards_mixed(federation.proximal)
     attendance = Attendance(list(data), federation, seed)
