@@ -169,6 +169,32 @@ def test_only_shared_state_is_on_the_wire_and_a_kill_changes_nothing(
         assert (run.folder / name).read_bytes() == (whole(system).folder / name).read_bytes(), name
 
 
+def test_a_kill_changes_nothing_with_renormalised_layers_and_mixed_moments(
+    whole: Callable[..., Run], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"batch_norm": "renorm", "moments": "mixed", "rounds": 6}
+    step, calls = Silo.step, iter(range(10**6))
+
+    def killed_step(self: Silo, *arguments: Any) -> None:
+        if next(calls) == 10:
+            raise KeyboardInterrupt
+        assert len(self.renormalised) == 12
+        step(self, *arguments)
+
+    unbroken = go(make_federated(manifest, tmp_path / "unbroken", "cross_entropy", **options))
+    recipe = make_federated(manifest, tmp_path / "run", "cross_entropy", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Silo, "step", killed_step)
+        with pytest.raises(KeyboardInterrupt):
+            go(recipe)
+        run = go(recipe, resume=True)
+    for name in ("model.safetensors", "silos.csv", "predictions.csv"):
+        assert (run.folder / name).read_bytes() == (unbroken.folder / name).read_bytes(), name
+    assert (run.folder / "model.safetensors").read_bytes() != (
+        whole("cross_entropy").folder / "model.safetensors"
+    ).read_bytes()
+
+
 def in_memory(manifest: Path, system: str) -> tuple[RunData, Callable[[int], Task]]:
     """The samples, and what makes a task for some of them without random changes of pictures."""
     recipe = make_federated(manifest, Path("unused"), system)
