@@ -127,6 +127,24 @@ def test_a_silo_that_is_away_does_not_count_until_it_returns(make_line, roads, r
     assert torch.allclose(outcome.average()["model.weight"].flatten(), expected, atol=1e-6)
 
 
+def test_running_averages_are_judged_and_change_nothing_else(make_line, roads, ring):
+    """What is kept follows the weights after every round by hand; the weights go where they went without it."""
+    judged, weights = [], []
+    for rounds in range(1, 7):
+        plain = run(make_line, roads, ring(4), rounds=rounds, weighting="size")
+        weights.append(plain.average()["model.weight"].double())
+    torch.manual_seed(step_seed(3, 0))
+    average = make_line(2).model.weight.detach().double()
+    for k, now in enumerate(weights):
+        decay = min(0.3, (1 + k) / (10 + k))
+        average = decay * average + (1 - decay) * now
+        judged.append(float(average.abs().mean()))
+    outcome = run(make_line, roads, ring(4), weighting="size", ema=0.3, evaluate_every=1)
+    assert torch.equal(outcome.stack.matrix, plain.stack.matrix)
+    assert [record["size"] for record in outcome.history] == pytest.approx(judged, abs=1e-6)
+    assert torch.allclose(outcome.average()["model.weight"].double(), average, atol=1e-6)
+
+
 def test_one_place_is_plain_gradient_descent(make_line, roads):
     name, samples = next(iter(roads.items()))
     outcome = run(make_line, {name: samples}, torch.eye(1, dtype=torch.float64), mode="cll", rounds=5)
@@ -145,7 +163,7 @@ def test_what_belongs_to_a_silo_stays_in_it(make_line, roads, ring):
 @pytest.mark.parametrize("changes", [
     {}, {"mode": "sfl", "participation": 0.5}, {"compression": "topk", "topk_share": 0.1}, {"proximal": 0.1},
     {"away": ["city1:1-4"], "weighting": "size", "batches": "size"}, {"local_steps": 3, "compression": "fp16"},
-    {"away": ["city1:0-4"], "moments": "mixed"}, {"mode": "sfl", "participation": 0.5, "moments": "mixed"},
+    {"away": ["city1:0-4"], "moments": "mixed", "ema": 0.7}, {"mode": "sfl", "participation": 0.5, "moments": "mixed"},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("killed_in", [2, 5])
 def test_a_killed_federation_resumes_to_the_same_bits(

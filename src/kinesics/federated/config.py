@@ -71,6 +71,9 @@ class FederationConfig:
     moments: str = "local"
     """Moments that optimisers keep of the shared weights: "local", each silo's own (the text), or "mixed" like the
     weights and sent with them, so that skewed silos step as one place would (Chen et al. 2022)."""
+    ema: float = 0.0
+    """Decay in [0, 1) of a running average over rounds that every silo keeps of its weights; the averages are judged
+    and kept, and nothing of them is sent. 0 judges the weights themselves (the text)."""
     compression: str = "none"
     """Messages: none (float32), fp16, or topk (largest entries with error feedback)."""
     topk_share: float = 0.01
@@ -90,6 +93,7 @@ class FederationConfig:
         require(self.proximal >= 0, "--federation.proximal", self.proximal, "at least 0")
         require(self.weighting in ("uniform", "size"), "--federation.weighting", self.weighting, "uniform or size")
         require(self.batches in ("equal", "size"), "--federation.batches", self.batches, "equal or size")
+        require(0 <= self.ema < 1, "--federation.ema", self.ema, "in [0, 1)")
         norms = ("mixed", "local", "renorm")
         require(self.batch_norm in norms, "--federation.batch_norm", self.batch_norm, ", ".join(norms))
         require(self.moments in ("local", "mixed"), "--federation.moments", self.moments, "local or mixed")

@@ -57,16 +57,23 @@ class Federated:
         stack: their weights.
         weights: (n,) lambda, what each silo counts in the average: 0 for those that are away and, under a server, for
             those that did not take part in the last round.
+        running: (n, P) running averages of the weights over rounds, laid out like the stack; None where there are none.
     """
 
     history: History
     silos: list[Silo]
     stack: Stack
     weights: Tensor
+    running: Tensor | None = None
 
     def average(self) -> dict[str, Tensor]:
-        """The text's federated averaging."""
-        return self.stack.mean(self.weights)
+        """The text's federated averaging, of the silos' running averages where they keep any."""
+        return self.stack.mean(self.weights, self.running)
+
+    def follow(self, decay: float, k: int) -> None:
+        """Bring the running averages up to round `k`; the decay grows as (1 + k) / (10 + k) up to its limit."""
+        if self.running is not None:
+            self.running.lerp_(self.stack.matrix, 1 - min(decay, (1 + k) / (10 + k)))
 
 
 def simulate(
@@ -150,6 +157,8 @@ def simulate(
         return torch.from_numpy(np.where(who, weights, 0.0))
 
     outcome = Federated(history, silos, stack, counted(max(begin - 1, 0)))
+    if federation.ema:
+        outcome.running = stack.matrix.clone() if saved is None else saved["running"].to(stack.matrix)
     before = attendance.present(begin - 1) if begin else np.ones(len(silos), dtype=bool)
     rounds = range(begin, federation.rounds)
     for k in track(rounds, name) if name else rounds:
@@ -170,6 +179,7 @@ def simulate(
                 silo.step(config, total, precision)
             slowest = max(slowest, time.perf_counter() - started)
         outcome.weights = counted(k)
+        outcome.follow(federation.ema, k)
         clocks["compute_s"] += slowest
         clocks["modelled_s"] += network.round_ms(exchange.message_bits, 1000 * slowest / federation.local_steps) / 1000
         clocks["message_bits"] += exchange.message_bits * messages
@@ -180,7 +190,7 @@ def simulate(
             if on_record is not None:
                 on_record(history)
         if folder is not None and (last or (k + 1) % federation.checkpoint_every == 0):
-            _save(folder, k + 1, silos, exchange, history, clocks)
+            _save(folder, k + 1, outcome, exchange, clocks)
     return outcome
 
 
@@ -196,15 +206,14 @@ def _losses(silos: Sequence[Silo]) -> dict[str, float]:
     return {f"train/{key}": total / max(steps, 1) for key, total in sums.items()}
 
 
-def _save(
-    folder: Path, done: int, silos: Sequence[Silo], exchange: Exchange, history: History, clocks: dict[str, float]
-) -> None:
+def _save(folder: Path, done: int, outcome: Federated, exchange: Exchange, clocks: dict[str, float]) -> None:
     content = {
         "round": done,
-        "silos": [silo.state() for silo in silos],
+        "silos": [silo.state() for silo in outcome.silos],
         "exchange": exchange.state(),
-        "history": history,
+        "history": outcome.history,
         "clocks": clocks,
+        "running": outcome.running,
     }
     save_checkpoint(folder, done, content)
     for prepared in folder.glob("silo-*"):

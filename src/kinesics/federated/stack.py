@@ -94,17 +94,19 @@ class Stack:
             block.copy_(factor @ block)
 
     @torch.no_grad()
-    def mean(self, weights: Tensor | None = None) -> dict[str, Tensor]:
+    def mean(self, weights: Tensor | None = None, values: Tensor | None = None) -> dict[str, Tensor]:
         """theta = sum_i lambda_i theta_i / sum_i lambda_i, the text's federated averaging, as new tensors by name.
 
         Args:
             weights: (n,) lambda, at least 0 and not all 0; None counts every silo once.
+            values: (n, P) in the place of X.
         """
+        values = self.matrix if values is None else values
         if weights is None:
-            row = self.matrix.mean(0)
+            row = values.mean(0)
         else:
-            share = weights.to(self.matrix)
-            row = (share / share.sum()) @ self.matrix
+            share = weights.to(values)
+            row = (share / share.sum()) @ values
         return self.unpack(row)
 
     @torch.no_grad()
