@@ -68,6 +68,9 @@ class FederationConfig:
     """Running statistics of normalisation layers: "mixed" like weights; "local" (the released code; Andreux et al.
     2020); "renorm": mixed, and used in training too (batch renormalisation, Ioffe 2017), for skewed silos and small
     batches."""
+    preparation: str = "local"
+    """What a system trains before the first round (LDLVA's teachers): "local", by each silo for itself, or "joint", by
+    all silos in the way that the rest of the federation goes; its time and bits are counted."""
     moments: str = "local"
     """Moments that optimisers keep of the shared weights: "local", each silo's own (the text), or "mixed" like the
     weights and sent with them, so that skewed silos step as one place would (Chen et al. 2022)."""
@@ -96,6 +99,7 @@ class FederationConfig:
         require(0 <= self.ema < 1, "--federation.ema", self.ema, "in [0, 1)")
         norms = ("mixed", "local", "renorm")
         require(self.batch_norm in norms, "--federation.batch_norm", self.batch_norm, ", ".join(norms))
+        require(self.preparation in ("local", "joint"), "--federation.preparation", self.preparation, "local or joint")
         require(self.moments in ("local", "mixed"), "--federation.moments", self.moments, "local or mixed")
         kinds = ("none", "fp16", "topk")
         require(self.compression in kinds, "--federation.compression", self.compression, ", ".join(kinds))

@@ -136,9 +136,7 @@ def _finish(
 
     size = 2 * recipe.fit.batch_size
     rows: list[dict[str, Any]] = []
-    if result.running is not None:
-        for silo, row in zip(result.silos, result.running, strict=True):
-            silo.task.load_shared_state(result.stack.unpack(row))
+    result.settle()
     for silo in result.silos:
         own = silo.task.metrics(predict_all(silo.task, judged, size), judged)
         rows.append({"silo": silo.name, "n_train": len(silo.train), **own})

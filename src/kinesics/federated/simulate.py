@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.checkpoint import latest_checkpoint, list_checkpoints, save_checkpoint
 from kinesics.engine.config import FitConfig
 from kinesics.engine.device import choose_device, choose_precision
+from kinesics.engine.fit import step_seed
 from kinesics.engine.resume import History
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
@@ -26,6 +28,7 @@ from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
 from kinesics.federated.mixing import by_size
 from kinesics.federated.moments import Moments
+from kinesics.federated.preparing import Asked, TrainTogether, prepare_together
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
 from kinesics.nn.renorm import renormalise
@@ -69,6 +72,12 @@ class Federated:
     def average(self) -> dict[str, Tensor]:
         """The text's federated averaging, of the silos' running averages where they keep any."""
         return self.stack.mean(self.weights, self.running)
+
+    def settle(self) -> None:
+        """Have every silo's task carry its running average, where it keeps one. No round can follow."""
+        if self.running is not None:
+            for silo, row in zip(self.silos, self.running, strict=True):
+                silo.task.load_shared_state(self.stack.unpack(row))
 
     def follow(self, decay: float, k: int) -> None:
         """Bring the running averages up to round `k`; the decay grows as (1 + k) / (10 + k) up to its limit."""
@@ -120,7 +129,11 @@ def simulate(
     device = choose_device(config.device)
     precision = choose_precision(config, device)
     saved = latest_checkpoint(folder) if resume and folder else None
-    silos = gather_silos(make_task, data, config, seed, folder, resume, saved is None)
+    joint = federation.preparation == "joint" and federation.mode != "cll"
+    silos = gather_silos(make_task, data, config, seed, folder, resume, saved is None and not joint)
+    begin, clocks = 0, {"compute_s": 0.0, "modelled_s": 0.0, "message_bits": 0.0}
+    if saved is None and joint:
+        prepare_together(silos, config, _joint_training(network, federation, seed, folder, resume, name, clocks))
     stack = Stack([silo.task for silo in silos])
     sizes = np.array([len(silo.train) for silo in silos], dtype=np.float64)
     weights = sizes if federation.weighting == "size" else np.ones(len(silos))
@@ -144,7 +157,6 @@ def simulate(
             silo.pull_towards_mixed(federation.proximal)
     attendance = Attendance(list(data), federation, seed)
     history: History = []
-    begin, clocks = 0, {"compute_s": 0.0, "modelled_s": 0.0, "message_bits": 0.0}
     if saved is not None:
         begin, history, clocks = _restore(saved, silos, exchange)
         log.info("%s: resumed at round %d", name, begin + 1)
@@ -194,6 +206,38 @@ def simulate(
     return outcome
 
 
+def _joint_training(
+    network: Network,
+    federation: FederationConfig,
+    seed: int,
+    folder: Path | None,
+    resume: bool,
+    name: str,
+    clocks: dict[str, float],
+) -> TrainTogether:
+    """What trains what all silos ask for in their preparation, as a federation of its own; `clocks` run on."""
+
+    def train(number: int, asked: Sequence[Asked]) -> None:
+        config, tasks = asked[0].config, iter([item.task for item in asked])
+        data = {str(place): item.train for place, item in enumerate(asked)}
+        sizes = [len(item.train) for item in asked]
+        equal = sum(min(config.batch_size, size) for size in sizes)
+        taken = equal if federation.batches == "equal" else min(sum(sizes), config.batch_size * len(sizes))
+        rounds = max(1, round(config.epochs * sum(sizes) / taken / federation.local_steps))
+        outcome = simulate(
+            lambda n: next(tasks), data, network,
+            replace(federation, rounds=rounds, evaluate_every=rounds, away=[]), config,
+            seed=step_seed(seed, 3, number), judge=lambda state: {}, resume=resume,
+            folder=folder / f"prepare-{number}" if folder is not None else None,
+            name=f"{name}: {asked[0].part}" if name else "",
+        )  # fmt: skip
+        outcome.settle()
+        for clock in clocks:
+            clocks[clock] += outcome.history[-1][clock]
+
+    return train
+
+
 def _losses(silos: Sequence[Silo]) -> dict[str, float]:
     """Mean training losses over the silos' steps since they were last read; starts the sums anew."""
     sums: dict[str, float] = {}
@@ -216,7 +260,7 @@ def _save(folder: Path, done: int, outcome: Federated, exchange: Exchange, clock
         "running": outcome.running,
     }
     save_checkpoint(folder, done, content)
-    for prepared in folder.glob("silo-*"):
+    for prepared in itertools.chain(folder.glob("silo-*"), folder.glob("prepare-*")):
         shutil.rmtree(prepared, ignore_errors=True)  # what preparing made is in the checkpoint now
 
 
