@@ -69,7 +69,10 @@ def prepare_together(silos: Sequence[Silo], config: FitConfig, train: TrainToget
         Exception: what a preparation or the training raises.
     """
     turns = [_Turn(silo) for silo in silos]
-    threads = [threading.Thread(target=_prepare, args=(turn, config), daemon=True) for turn in turns]
+    threads = [
+        threading.Thread(target=_prepare, args=(turn, config), name=f"preparation of {turn.silo.name}", daemon=True)
+        for turn in turns
+    ]
     try:
         for turn, thread in zip(turns, threads, strict=True):
             thread.start()
