@@ -44,25 +44,12 @@ ROUNDS = {"dfl": 1170, "dfl_as_one": 2340, "alone": 1170}
 METHODS = {
     "dfl": ["--network.overlay", "complete", "--federation.weighting", "size"],
     "dfl_as_one": [
-        "--network.overlay",
-        "complete",
-        "--federation.weighting",
-        "size",
-        "--federation.batches",
-        "size",
-        "--federation.moments",
-        "mixed",
-        "--federation.batch_norm",
-        "renorm",
-        "--federation.ema",
-        "0.995",
-        "--fit.batch_size",
-        "8",
-        "--fit.lr",
-        "0.0085",
+        "--network.overlay", "complete", "--federation.weighting", "size", "--federation.batches", "size",
+        "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.batch_norm", "renorm",
+        "--federation.ema", "0.995", "--fit.batch_size", "16", "--fit.lr", "0.0085",
     ],
     "alone": ["--network.overlay", "none"],
-}
+}  # fmt: skip
 COMMON = [
     "--config", str(HERE.parent / "configs" / "ferplus_common.yaml"), "--fit.threads", "1", "--fit.batch_size", "32",
     "--fit.lr", "0.006", "--silos.by", "dirichlet", "--silos.n", "8", "--silos.alpha", "0.5",
