@@ -169,6 +169,20 @@ def test_only_shared_state_is_on_the_wire_and_a_kill_changes_nothing(
         assert (run.folder / name).read_bytes() == (whole(system).folder / name).read_bytes(), name
 
 
+def test_ldlva_as_near_as_one_place_leaves_a_whole_run(manifest: Path, tmp_path: Path) -> None:
+    """Teachers by all silos, running averages kept: what is told of the run is what its files answer."""
+    table = pd.read_csv(manifest).drop(columns=["valence", "arousal"])
+    labels_only = manifest.with_name("labels_only.csv")
+    table.to_csv(labels_only, index=False)
+    options = {"preparation": "joint", "moments": "mixed", "batch_norm": "renorm", "ema": 0.9, "batches": "size"}
+    run = go(make_federated(labels_only, tmp_path / "run", "ldlva", weighting="size", **options))
+    check_run(run, "ldlva", labels_only, 3)
+    notes = run.read_json("run.json")["notes"]
+    assert {silo["valence_arousal"] for silo in notes.values()} == {"teacher"}
+    bits = pd.read_csv(run.folder / "metrics.csv")["message_bits"]
+    assert bits[0] > 1.5 * (bits[1] - bits[0])  # two rounds of two teachers, which lack some weights, came before
+
+
 def test_a_kill_changes_nothing_with_renormalised_layers_and_mixed_moments(
     whole: Callable[..., Run], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
