@@ -50,6 +50,10 @@ METHODS = {
     ],
     "alone": ["--network.overlay", "none"],
 }  # fmt: skip
+COLUMNS = [
+    "method", "seed", "rounds", "accuracy", "kl", "silos_mean", "silos_least", "silos_most", "auroc_label_doubt",
+    "auroc_uncertainty", "auroc_within", "smallest", "largest", "seconds", "commit",
+]  # fmt: skip
 COMMON = [
     "--config", str(HERE.parent / "configs" / "ferplus_common.yaml"), "--fit.threads", "1", "--fit.batch_size", "32",
     "--fit.lr", "0.006", "--silos.by", "dirichlet", "--silos.n", "8", "--silos.alpha", "0.5",
@@ -143,14 +147,20 @@ def main() -> None:
         with ThreadPoolExecutor(given.jobs) as pool:
             for method, seed in itertools.product(given.methods, given.seeds):
                 pool.submit(run_cell, method, seed, manifests[seed], given.work)
-    cells = list(itertools.product(METHODS, given.seeds))
-    rows = [row for method, seed in cells if (row := row_of(method, seed, manifests[seed], given.work))]
-    if rows:
-        rows += central_rows(given.seeds)
-        with given.out.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(rows[0]), restval="")
-            writer.writeheader()
-            writer.writerows(rows)
+    found: dict[tuple[str, int], dict[str, object]] = {}
+    if given.out.exists():  # rows whose run is not under WORK stay as they are
+        for kept in pd.read_csv(given.out, dtype=object, keep_default_na=False).to_dict("records"):
+            found[str(kept["method"]), int(kept["seed"])] = {str(name): value for name, value in kept.items()}
+    for method, seed in itertools.product(METHODS, given.seeds):
+        if row := row_of(method, seed, manifests[seed], given.work):
+            found[method, seed] = row
+    found |= {("central", int(str(row["seed"]))): row for row in central_rows(given.seeds)}
+    order = [*METHODS, "central"]
+    rows = [found[key] for key in sorted(found, key=lambda key: (order.index(key[0]), key[1]))]
+    with given.out.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
     print(f"{len(rows)} rows in {given.out}")
 
 
