@@ -48,8 +48,12 @@ Row = dict[str, Any]
 
 
 def pack(run: Path) -> None:
-    """Write the run's kept weights as float16, and what describes them, into the package."""
+    """Write the run's kept weights as float16, and what describes them, into the package.
+
+    The manifest has no boxes, so that the run's description has no face rule: it gets the one of the recipe.
+    """
     description = Run(run).read_json("model.json")
+    description["spec"]["face"] = yaml.safe_load((run / "config.yaml").read_text())["input"]["face"]
     state = read_state(run / "model.safetensors")
     small = {name: t.half() if t.dtype == torch.float32 else t for name, t in state.items()}
     assert all(torch.isfinite(t).all() for t in small.values() if t.is_floating_point())
