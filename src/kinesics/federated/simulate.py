@@ -150,7 +150,8 @@ def simulate(
         counts,
     )
     for silo in silos:
-        silo.optimizers = silo.task.optimizers(config)
+        own_batch = min(silo.batch_size or config.batch_size, len(silo.train))
+        silo.optimizers = silo.task.optimizers(replace(config, batch_size=own_batch, accumulate=1))
         if federation.batch_norm == "renorm":
             silo.renormalised = renormalise(silo.task)
         if federation.proximal:

@@ -60,6 +60,10 @@ class LDLVAConfig:
     """Uncertainty lambda of every sample at the start, in (0, 1)."""
     uncertainty_lr: float = 10.0
     """Rate of lambda's own SGD; it is not scheduled."""
+    uncertainty_batch: int = 0
+    """Batch size that `uncertainty_lr` is meant for: the rate is multiplied by batch size / this, so that a visit moves
+    lambda as far whatever the batch (the mean loss divides its gradient by the batch size; silos of a federation may
+    have batches of 2 to 33). 0 leaves the rate as it is; of no use with reduction sum."""
     uncertainty_momentum: float = 0.0
     """Momentum of lambda's own SGD; the released code uses 0.9 on AffectNet."""
     uncertainty_through_centres: bool = False
@@ -106,6 +110,7 @@ class LDLVAConfig:
         require(bool(widths) and min(widths) > 0, "--task.calibration_hidden", widths, "one or more widths above 0")
         require(0 < self.uncertainty_init < 1, "--task.uncertainty_init", self.uncertainty_init, "in (0, 1)")
         require(self.uncertainty_lr >= 0, "--task.uncertainty_lr", self.uncertainty_lr, "at least 0")
+        require(self.uncertainty_batch >= 0, "--task.uncertainty_batch", self.uncertainty_batch, "at least 0")
         require(
             0 <= self.uncertainty_momentum < 1, "--task.uncertainty_momentum", self.uncertainty_momentum, "in [0, 1)"
         )

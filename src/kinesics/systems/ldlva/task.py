@@ -115,8 +115,11 @@ class LDLVA(Classifier):
         own = {id(self.uncertainty_logit), id(self.centres)}
         shared = [p for p in self.parameters() if id(p) not in own]
         specs = [OptimizerSpec(build_optimizer(shared, config))]
+        reference = self.config.uncertainty_batch or config.batch_size
         uncertainty = torch.optim.SGD(
-            [self.uncertainty_logit], lr=self.config.uncertainty_lr, momentum=self.config.uncertainty_momentum
+            [self.uncertainty_logit],
+            lr=self.config.uncertainty_lr * config.batch_size / reference,
+            momentum=self.config.uncertainty_momentum,
         )
         specs.append(OptimizerSpec(uncertainty, scheduled=False, from_epoch=self.config.warmup))
         if self.config.centres == "trained":
