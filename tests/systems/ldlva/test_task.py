@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from kinesics.data.emotions import BASIC, circumplex_coordinates
 from kinesics.data.samples import Samples
+from kinesics.engine.config import FitConfig
 from kinesics.engine.prediction import Emotion
 from kinesics.engine.task import DataSpec
 from kinesics.systems.ldlva import losses
@@ -111,6 +112,24 @@ def test_centre_term_reaches_lambda_only_when_asked():
         task.training_step(batch_of(task, samples, [1, 5, 9, 20]))["loss"].backward()
         found[through] = task.uncertainty_logit.grad[[1, 5, 9, 20]]
     assert (found[True] < found[False]).all()
+
+
+def moved(reference, positions):
+    """How far a step of these samples moves lambda's logits; without batch statistics."""
+    task, samples = make_task(uncertainty_batch=reference, gamma=0.0)
+    task.eval()
+    before = task.uncertainty_logit.detach().clone()
+    specs = task.optimizers(FitConfig(batch_size=len(positions)))
+    task.training_step(batch_of(task, samples, positions))["loss"].backward()
+    specs[1].optimizer.step()
+    return (task.uncertainty_logit.detach() - before)[positions]
+
+
+def test_lambda_moves_as_far_in_any_batch_where_its_rate_goes_by_the_batch():
+    alone, together = moved(64, [5, 9]), moved(64, [5, 9, 1, 20, 11, 17, 3, 8])
+    assert torch.allclose(alone, together[:2], rtol=1e-4) and (alone.abs() > 0.001).all()
+    assert torch.allclose(moved(0, [5, 9]), alone * 32, rtol=1e-4)  # a batch of 2 divides by 2, not by 64
+    assert torch.allclose(moved(0, [5, 9, 1, 20]), moved(64, [5, 9, 1, 20]) * 16, rtol=1e-4)
 
 
 def test_bank_is_written_for_the_drawn_samples_alone():
