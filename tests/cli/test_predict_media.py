@@ -108,7 +108,7 @@ def test_parts_of_a_video_as_json_lines_and_parquet(tmp_path: Path, clip: Path, 
     answer = kinesics("predict", clip, "--format", "jsonl", "--start", 1, "--end", 2, "--every", 3)
     lines = [json.loads(line) for line in answer.out.splitlines()]
     assert answer.code == 0 and [line["frame"] for line in lines] == [10, 13, 16, 19]
-    assert all(line["track"] == 1 and len(line["distribution"]) == 7 for line in lines)
+    assert all(line["track"] == 1 and len(line["distribution"]) == 8 for line in lines)
     pytest.importorskip("pyarrow")
     answer = kinesics("predict", clip, "--fps", 2, "--out", tmp_path / "a.parquet")
     table = pd.read_parquet(tmp_path / "a.parquet")
