@@ -78,6 +78,17 @@ def test_out_of_fold_never_shows_a_sample_to_its_own_teacher(monkeypatch):
     assert set.union(*asked) == set(samples.names.tolist())
 
 
+def test_a_teacher_that_diverged_is_named(monkeypatch):
+    from kinesics.engine.prediction import Emotion
+
+    answer = Emotion(distribution={"happiness": float("nan"), "sadness": float("nan")})
+    monkeypatch.setattr(neighbours, "predict_all", lambda task, part, *rest: [answer] * len(part))
+    preparation = Preparation(lambda *_: None, FitConfig(epochs=1, device="cpu", lr=0.5), seed=0, folder=None)
+    with pytest.raises(UserError, match="teacher 1 of 2 answers with numbers that are not finite") as caught:
+        neighbours.out_of_fold(LDLVAConfig(), make_samples(), lambda: torch.nn.Linear(1, 1), preparation)
+    assert "lower --fit.lr (now 0.5)" in str(caught.value.hint)
+
+
 def test_auto_takes_complete_columns_and_nothing_less():
     samples = make_samples()
     position = np.random.default_rng(0).uniform(-1, 1, (40, 2)).astype(np.float32)

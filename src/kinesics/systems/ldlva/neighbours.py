@@ -131,6 +131,9 @@ def out_of_fold(
     """(N, C) predictions of cross-entropy models, each for the samples that it was not trained on.
 
     No label teaches its own sample: a wrong label can't vouch for itself.
+
+    Raises:
+        UserError: a teacher diverged.
     """
     n_folds = min(config.teacher_folds, len(train))
     fold = folds(len(train), n_folds, train.columns["label"], train.extra.get("group"), preparation.seed)
@@ -145,6 +148,11 @@ def out_of_fold(
         preparation.fit(f"teacher {part + 1} of {n_folds}", teacher, train.subset(outside), settings)
         answers = predict_all(teacher, train.subset(inside), 2 * settings.batch_size, precision)
         predicted[inside] = probabilities(answers)
+        if not np.isfinite(predicted[inside]).all():
+            raise UserError(
+                f"teacher {part + 1} of {n_folds} answers with numbers that are not finite: its training diverged",
+                hint=f"lower --fit.lr (now {settings.lr:g})",
+            )
     return predicted
 
 
