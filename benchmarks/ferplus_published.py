@@ -41,6 +41,7 @@ SHIPPED = [
 face rule is `kinesics.vision.crop.DETECTED`."""
 RECIPES: dict[str, list[str]] = {
     "shipped": SHIPPED,
+    "shipped-wide": [*SHIPPED, "--task.backbone", "compact_wide"],
     "compact-20": ["--fit.epochs", "20"],
     "compact-40": ["--fit.epochs", "40"],
     "wide-40": ["--task.backbone", "compact_wide", "--fit.epochs", "40"],
