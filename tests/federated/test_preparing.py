@@ -139,7 +139,7 @@ def test_silos_that_ask_for_different_trainings(make_line, roads, ring):
             if len(data) != 16:
                 super().prepare(data, preparation)
 
-    with pytest.raises(ValueError, match="different trainings"):
+    with pytest.raises(UserError, match="different trainings"):
         run(maker(Lazy), roads, ring(4))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("preparation")]
 

@@ -30,20 +30,24 @@ class Moments:
         self.matrices: dict[str, Tensor] = {}
         for number, silo in enumerate(silos):
             named = {id(p): name for name, p in silo.task.named_parameters() if name in stack.shapes}
+            views: dict[str, dict[str, Tensor]] = {}
             for spec in silo.optimizers:
                 _begin(spec.optimizer)
                 for parameter, state in spec.optimizer.state.items():
                     if id(parameter) in named:
-                        self._adopt(number, named[id(parameter)], parameter, state)
+                        self._adopt(number, named[id(parameter)], state, views)
 
-    def _adopt(self, silo: int, name: str, parameter: Tensor, state: dict[str, Tensor]) -> None:
+    def _adopt(
+        self, silo: int, name: str, state: dict[str, Tensor | None], views: dict[str, dict[str, Tensor]]
+    ) -> None:
         for kind, value in state.items():
-            if not torch.is_tensor(value) or value.shape != parameter.shape:
-                continue  # a count of steps
+            if kind == "step" or value is None:  # a count of steps; no momentum
+                continue
             if kind not in self.matrices:
                 self.matrices[kind] = torch.zeros_like(self.stack.matrix)
-            view = self.stack.unpack(self.matrices[kind][silo])[name]
-            state[kind] = view.copy_(value)
+            if kind not in views:
+                views[kind] = self.stack.unpack(self.matrices[kind][silo])
+            state[kind] = views[kind][name].copy_(value)
 
     @property
     def width(self) -> int:

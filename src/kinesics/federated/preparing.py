@@ -12,6 +12,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.config import FitConfig
 from kinesics.engine.fit import step_seed
 from kinesics.engine.task import Preparation, Task
+from kinesics.errors import UserError
 from kinesics.federated.silo import Silo
 
 
@@ -65,7 +66,7 @@ def prepare_together(silos: Sequence[Silo], config: FitConfig, train: TrainToget
         train: makes a training of what all ask for.
 
     Raises:
-        ValueError: the silos ask for different trainings.
+        UserError: the silos ask for different trainings.
         Exception: what a preparation or the training raises.
     """
     turns = [_Turn(silo) for silo in silos]
@@ -81,7 +82,11 @@ def prepare_together(silos: Sequence[Silo], config: FitConfig, train: TrainToget
         while not all(turn.done for turn in turns):
             asked = [turn.asked for turn in turns if turn.asked is not None]
             if len(asked) < len(turns) or len({item.part for item in asked}) > 1:
-                raise ValueError("the silos' preparations ask for different trainings: they can't be made together")
+                raise UserError(
+                    "the silos' preparations ask for different trainings (some have what others must learn first), so "
+                    "they can't be made together",
+                    hint="--federation.preparation local; or, for LDLVA, --task.source teacher",
+                )
             train(number, asked)
             number += 1
             for turn in turns:
