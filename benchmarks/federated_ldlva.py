@@ -6,9 +6,10 @@ The data are condition flip30 of ferplus_noise.py: 10,000 training images, dealt
 every class (alpha 0.5). `dfl`: peers over the complete overlay, by size, 1,170 rounds of one batch of 32 in every
 silo, 30 passes over all images. `dfl_as_one`: what brings peers nearest to one place: batches of 16 on average, shared
 out by size, so that no silo sees its images more often than another (2,340 rounds of 128 images, the same passes);
-teachers trained by all silos together; moments mixed; batch renormalisation; running averages with the decay of one
-place; the rate of lambda by the size of a silo's batch. Its learning rate, 0.0085, is that of one place times the root
-of 4 (Adam divides by the noise of a batch of 16, not of 64) and the root of 2 (a round takes twice the images).
+teachers trained by all silos together; moments mixed; normalisation by moving averages of all silos in both passes;
+running averages with the decay of one place; the rate of lambda by the size of a silo's batch. Its learning rate,
+0.0085, is that of one place times the root of 4 (Adam divides by the noise of a batch of 16, not of 64) and the root of
+2 (a round takes twice the images).
 `alone`: the steps of `dfl` without any exchange (`--network.overlay none`). `central`: the rows of ferplus_noise.csv of
 the same seeds and 30 epochs, last epoch; its learning rate is 0.003 with batches of 64, that of `dfl` and `alone`
 0.006. Clean test labels and votes judge all.
@@ -45,7 +46,7 @@ METHODS = {
     "dfl": ["--network.overlay", "complete", "--federation.weighting", "size"],
     "dfl_as_one": [
         "--network.overlay", "complete", "--federation.weighting", "size", "--federation.batches", "size",
-        "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.batch_norm", "renorm",
+        "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.batch_norm", "moving",
         "--federation.ema", "0.995", "--task.uncertainty_batch", "64", "--fit.batch_size", "16", "--fit.lr", "0.0085",
     ],
     "alone": ["--network.overlay", "none"],

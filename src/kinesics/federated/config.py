@@ -67,7 +67,8 @@ class FederationConfig:
     batch_norm: str = "mixed"
     """Running statistics of normalisation layers: "mixed" like weights; "local" (the released code; Andreux et al.
     2020); "renorm": mixed, and used in training too (batch renormalisation, Ioffe 2017), for skewed silos and small
-    batches."""
+    batches; "moving": so, and in the backward pass moving averages of the gradients' statistics, mixed too, take the
+    place of a batch's own (Yan et al. 2020)."""
     preparation: str = "local"
     """What a system trains before the first round (LDLVA's teachers): "local", by each silo for itself, or "joint", by
     all silos in the way that the rest of the federation goes; its time and bits are counted."""
@@ -97,7 +98,7 @@ class FederationConfig:
         require(self.weighting in ("uniform", "size"), "--federation.weighting", self.weighting, "uniform or size")
         require(self.batches in ("equal", "size"), "--federation.batches", self.batches, "equal or size")
         require(0 <= self.ema < 1, "--federation.ema", self.ema, "in [0, 1)")
-        norms = ("mixed", "local", "renorm")
+        norms = ("mixed", "local", "renorm", "moving")
         require(self.batch_norm in norms, "--federation.batch_norm", self.batch_norm, ", ".join(norms))
         require(self.preparation in ("local", "joint"), "--federation.preparation", self.preparation, "local or joint")
         require(self.moments in ("local", "mixed"), "--federation.moments", self.moments, "local or mixed")
@@ -108,6 +109,12 @@ class FederationConfig:
                 f"--federation.moments mixed can't be had with --federation.compression {self.compression}: what is "
                 "smallest in second moments matters most, and would be lost",
                 hint="give one of the two",
+            )
+        if self.batch_norm == "moving" and self.compression != "none":
+            raise UserError(
+                f"--federation.batch_norm moving can't be had with --federation.compression {self.compression}: its "
+                "averages of gradients are small and must not be rounded",
+                hint="give --federation.batch_norm renorm, or no compression",
             )
         require(0 < self.topk_share <= 1, "--federation.topk_share", self.topk_share, "in (0, 1]")
         require(0 < self.topk_step <= 1, "--federation.topk_step", self.topk_step, "in (0, 1]")

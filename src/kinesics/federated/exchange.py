@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kinesics.errors import UserError
-from kinesics.federated.moments import Moments
+from kinesics.federated.moments import GradientStatistics, Moments
 from kinesics.federated.stack import Stack
 
 INDEX_BITS = 32
@@ -59,6 +59,8 @@ class Exchange:
 
     moments: Moments | None = None
     """Of the optimisers, mixed like the weights where compression is none; None leaves each silo its own."""
+    gradients: GradientStatistics | None = None
+    """Of normalisation layers, mixed in the same way; None where there are none."""
 
     def __init__(
         self, stack: Stack, compression: Compression, statistics: bool = True, counts: Tensor | None = None
@@ -74,11 +76,13 @@ class Exchange:
     @property
     def message_bits(self) -> int:
         """Bits of one message."""
-        return self.compression.bits(self.columns + (self.moments.width if self.moments else 0))
+        beside = sum(item.width for item in (self.moments, self.gradients) if item)
+        return self.compression.bits(self.columns + beside)
 
     def state(self) -> dict[str, Tensor]:
         """What a resume needs."""
-        return {"push_weight": self.push_weight, "public": self.public}
+        found = {"push_weight": self.push_weight, "public": self.public}
+        return found | ({"gradients": self.gradients.matrix} if self.gradients else {})
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put back what `state` gave.
@@ -91,6 +95,8 @@ class Exchange:
                 raise ValueError(f"{name} of the exchange is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
         self.push_weight = state["push_weight"].clone()
         self.public = state["public"].to(self.public.device, copy=True)
+        if self.gradients:
+            self.gradients.matrix.copy_(state["gradients"])
 
     @torch.no_grad()
     def mix(self, matrix: Tensor) -> None:
@@ -129,8 +135,9 @@ class Exchange:
     def _average(self, matrix: Tensor) -> None:
         if self.compression.kind == "none":
             self.stack.product(matrix, self.columns)
-            if self.moments:
-                self.moments.mix(matrix)
+            for beside in (self.moments, self.gradients):
+                if beside:
+                    beside.mix(matrix)
             return
         own = matrix.diagonal().to(self.stack.matrix).unsqueeze(1)
         sent = self.stack.matrix[:, : self.columns].half().float()

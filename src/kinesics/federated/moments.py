@@ -1,4 +1,4 @@
-"""The moments that the silos' optimisers keep of the shared weights, as matrices that are mixed like the weights."""
+"""What is mixed beside the weights: moments that optimisers keep of them, and what normalisation keeps of gradients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kinesics.federated.silo import Silo
 from kinesics.federated.stack import Stack
+from kinesics.nn.renorm import MovingNorm
 
 
 class Moments:
@@ -62,6 +63,32 @@ class Moments:
         """
         for values in self.matrices.values():
             self.stack.product(matrix, self.stack.n_weights, values)
+
+
+class GradientStatistics:
+    """A matrix (n, 2 C) whose row i IS what the `MovingNorm` layers of silo i keep of gradients, layer after layer.
+
+    Args:
+        stack: the silos' shared weights.
+        silos: with these layers.
+    """
+
+    def __init__(self, stack: Stack, silos: Sequence[Silo]) -> None:
+        layers = [[layer for layer in silo.renormalised if isinstance(layer, MovingNorm)] for silo in silos]
+        self.stack, self.width = stack, sum(layer.gradients.numel() for layer in layers[0])
+        """Values of a silo that are sent."""
+        self.matrix = torch.zeros(len(silos), self.width, device=stack.matrix.device)
+        for row, own in zip(self.matrix, layers, strict=True):
+            for layer, part in zip(own, row.split([layer.gradients.numel() for layer in own]), strict=True):
+                layer.gradients = part.view_as(layer.gradients)
+
+    def mix(self, matrix: Tensor) -> None:
+        """G <- A G.
+
+        Args:
+            matrix: A (n, n), rows sum to 1.
+        """
+        self.stack.product(matrix, self.width, self.matrix)
 
 
 def _begin(optimizer: torch.optim.Optimizer) -> None:

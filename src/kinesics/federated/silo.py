@@ -19,7 +19,7 @@ from kinesics.engine.optimizers import OptimizerSpec, rate_factor
 from kinesics.engine.resume import Progress
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
-from kinesics.nn.renorm import BatchRenorm, limits_at
+from kinesics.nn.renorm import BatchRenorm, set_share
 
 
 @dataclass
@@ -74,8 +74,7 @@ class Silo:
             self.task.epoch_start(epoch)
             self.begun = True
         factor = rate_factor(config, progress.step, total, each)
-        for layer in self.renormalised:
-            layer.limits = limits_at(progress.step / total)
+        set_share(self.renormalised, progress.step / total)
         active = [spec for spec in self.optimizers if epoch >= spec.from_epoch]
         guard = Finite(self.train, epoch)
         train_step(

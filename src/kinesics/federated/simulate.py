@@ -27,14 +27,17 @@ from kinesics.federated.attendance import Attendance, among, server_average
 from kinesics.federated.config import FederationConfig
 from kinesics.federated.exchange import Compression, Exchange
 from kinesics.federated.mixing import by_size
-from kinesics.federated.moments import Moments
+from kinesics.federated.moments import GradientStatistics, Moments
 from kinesics.federated.preparing import Asked, TrainTogether, prepare_together
 from kinesics.federated.silo import Silo, gather_silos
 from kinesics.federated.stack import Stack
-from kinesics.nn.renorm import renormalise
+from kinesics.nn.renorm import BatchRenorm, MovingNorm, renormalise
 from kinesics.progress import track
 
 log = logging.getLogger("kinesics")
+
+NORMALISED: dict[str, type[BatchRenorm]] = {"renorm": BatchRenorm, "moving": MovingNorm}
+"""The layers that batch normalisation becomes while silos train, by `--federation.batch_norm`."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,12 @@ def simulate(
     for silo in silos:
         own_batch = min(silo.batch_size or config.batch_size, len(silo.train))
         silo.optimizers = silo.task.optimizers(replace(config, batch_size=own_batch, accumulate=1))
-        if federation.batch_norm == "renorm":
-            silo.renormalised = renormalise(silo.task)
+        if federation.batch_norm in NORMALISED:
+            silo.renormalised = renormalise(silo.task, NORMALISED[federation.batch_norm])
         if federation.proximal:
             silo.pull_towards_mixed(federation.proximal)
+    if federation.batch_norm == "moving":
+        exchange.gradients = GradientStatistics(stack, silos)
     attendance = Attendance(list(data), federation, seed)
     history: History = []
     if saved is not None:
