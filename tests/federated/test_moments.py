@@ -1,8 +1,9 @@
-"""Moments that are mixed like the weights: by hand in float64, on the wire, and where they stay."""
+"""What is mixed beside the weights: by hand in float64, on the wire, and where it stays."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from kinesics.engine.fit import epoch_order, step_seed
 from kinesics.errors import UserError
 from kinesics.federated.attendance import Attendance, among
 from kinesics.federated.config import FederationConfig
+from kinesics.federated.exchange import Compression, Exchange
+from kinesics.federated.moments import GradientStatistics
 from kinesics.federated.simulate import Network, simulate
+from kinesics.federated.stack import Stack
+from kinesics.nn.compact import CompactNet
+from kinesics.nn.renorm import MovingNorm, renormalise
 
 ADAM = FitConfig(batch_size=4, lr=0.02, weight_decay=0.1, schedule="constant", precision="fp32", threads=1)
 SGD = replace(ADAM, optimizer="sgd", momentum=0.9, weight_decay=0.0)
@@ -104,3 +110,36 @@ def test_it_is_not_compressed(compression):
         FederationConfig(moments="mixed", compression=compression)
     with pytest.raises(UserError, match="local or mixed"):
         FederationConfig(moments="both")
+
+
+def test_statistics_of_gradients_are_mixed_and_kept(make_line, ring):
+    """They are views of one matrix, a row a silo; a resume has the same ones."""
+    torch.manual_seed(0)
+    silos = [SimpleNamespace(renormalised=renormalise(CompactNet(3), MovingNorm)) for _ in range(4)]
+    exchange = Exchange(Stack([make_line(2) for _ in range(4)]), Compression())
+    bits = exchange.message_bits
+    exchange.gradients = GradientStatistics(exchange.stack, silos)
+    channels = sum(layer.num_features for layer in silos[0].renormalised)
+    assert exchange.message_bits - bits == 32 * 2 * channels
+    for silo in silos:
+        for layer in silo.renormalised:
+            layer.gradients.normal_()
+    before = [[layer.gradients.double() for layer in silo.renormalised] for silo in silos]
+    kept = {name: tensor.clone() for name, tensor in exchange.state().items()}
+    exchange.mix(ring(4))
+    for i, silo in enumerate(silos):
+        for place, layer in enumerate(silo.renormalised):
+            expected = sum(float(ring(4)[i, j]) * before[j][place] for j in range(4))
+            assert layer.gradients.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+    exchange.load(kept)
+    assert all(
+        torch.equal(layer.gradients.double(), old)
+        for silo, olds in zip(silos, before, strict=True)
+        for layer, old in zip(silo.renormalised, olds, strict=True)
+    )
+
+
+@pytest.mark.parametrize("compression", ["fp16", "topk"])
+def test_statistics_of_gradients_are_not_compressed(compression):
+    with pytest.raises(UserError, match="batch_norm moving can't be had with --federation.compression"):
+        FederationConfig(batch_norm="moving", compression=compression)
