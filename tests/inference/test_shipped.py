@@ -10,6 +10,7 @@ import kinesics
 from kinesics.data.emotions import ORDERS
 from kinesics.data.manifest import Manifest
 from kinesics.engine.transfer import shipped_models
+from kinesics.errors import UserError
 from kinesics.metrics.classification import accuracy
 
 
@@ -36,7 +37,17 @@ def test_it_is_a_start_for_training(tmp_path):
         fit__epochs=1,
         fit__batch_size=4,
     )
-    assert kinesics.load(run.folder).classes == ("fear", "anger")
+    predictor = kinesics.load(run.folder)
+    assert predictor.classes == ("fear", "anger")
+    assert predictor.task.config.backbone == kinesics.load("ferplus-compact").task.config.backbone
+    again = kinesics.train(
+        "scn", manifest, out=str(tmp_path / "again"), weights=str(run.folder), fit__epochs=1, fit__batch_size=4
+    )
+    assert kinesics.load(again.folder).task.config.backbone == predictor.task.config.backbone
+    with pytest.raises(UserError, match="is of backbone .*, but --task.backbone is resnet18"):
+        kinesics.train(
+            "cross_entropy", manifest, out=str(tmp_path / "no"), weights=str(run.folder), task__backbone="resnet18"
+        )
 
 
 def test_accuracy_on_unseen_real_faces(shared):

@@ -157,3 +157,27 @@ def test_a_folder_or_nothing_in_place_of_a_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(UserError, match="--config"):
             parse_recipe("ldlva", ["--data", "m.csv", "--config", str(path)])
+
+
+@pytest.mark.parametrize("content", [
+    '{"config": {"backbone": "resnet18", "stem": "imagenet"}}', '{"config": {"backbone": 5}}', '{"config": [1]}', "[]",
+    "no json",
+])  # fmt: skip
+def test_the_network_of_the_weights_is_the_default(tmp_path, content):
+    """Where they tell it; what is asked for counts more, and what is damaged is left to the reading of the weights."""
+    (tmp_path / "model.json").write_text(content)
+    given = {"data": "m.csv", "weights": str(tmp_path)}
+    told = "imagenet" in content
+    for recipe in (
+        make_recipe("ldlva", given),
+        parse_recipe("ldlva", ["--data", "m.csv", "--weights", str(tmp_path)]),
+    ):
+        assert recipe.task.backbone == ("resnet18" if told else "compact")
+        assert recipe.task.stem == ("imagenet" if told else "auto")
+    assert make_recipe("ldlva", {**given, "task.backbone": "resnet34"}).task.backbone == "resnet34"
+    config = tmp_path / "recipe.yaml"
+    config.write_text(f"weights: {tmp_path}\ndata: m.csv\n")
+    assert parse_recipe("ldlva", ["--config", str(config)]).task.backbone == ("resnet18" if told else "compact")
+    config.write_text(f"weights: {tmp_path}\ndata: m.csv\ntask:\n  backbone: compact_wide\n")
+    assert parse_recipe("ldlva", ["--config", str(config)]).task.backbone == "compact_wide"
+    assert make_recipe("fadnet", given).task is not None  # it has no such setting

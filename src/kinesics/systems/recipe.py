@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from kinesics.engine.config import FitConfig, InputConfig, Recipe, require
+from kinesics.engine.transfer import network_of
 from kinesics.errors import UserError
 from kinesics.systems import System, get_system
 
@@ -19,7 +20,12 @@ _FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
     ("--data", str, None, "manifest (CSV or Parquet); kinesics data convert makes one"),
     ("--out", str, "", "run directory; empty chooses runs/SYSTEM-K with the first free K"),
     ("--seed", int, 0, "decides initial weights, order of samples, augmentation and splits"),
-    ("--weights", str | None, None, "start from a run directory, a weights file or a shipped model's name"),
+    (
+        "--weights",
+        str | None,
+        None,
+        "start from a run, a weights file or a shipped model's name; its network is the default",
+    ),
     ("--classes", list[str] | None, None, "class names in label order, e.g. [happiness,sadness]; others are left out"),
 )
 
@@ -89,6 +95,8 @@ def parse_recipe(
     preset = str(asked[-1] if asked else content.get("preset") or "default")
     parser = recipe_parser(get_system(str(name)), preset, extend)
     _check_flags(parser, arguments)
+    weights = _flag_values(arguments, "--weights")
+    _follow_weights(parser, weights[-1] if weights else content.get("weights"))
     return _parse(parser, str(name), preset, lambda: parser.parse_args(list(arguments)), kind)
 
 
@@ -112,6 +120,7 @@ def make_recipe(
     preset = str(settings.get("preset", "default"))
     parser = recipe_parser(get_system(system_name), preset, extend)
     _check_names(parser, system_name, settings)
+    _follow_weights(parser, settings.get("weights"))
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         place = nested
@@ -151,6 +160,13 @@ def _parse(
         raise UserError(f"--system {found.system}, but {system} was asked for", hint=f"kinesics train {found.system}")
     given = {field.name: getattr(found, field.name) for field in fields(kind)}
     return kind(**{**given, "system": system, "preset": preset})
+
+
+def _follow_weights(parser: ArgumentParser, source: Any) -> None:
+    """Make the network that the weights are of the default."""
+    known = {action.dest for action in parser._actions}
+    told = network_of(str(source)) if source else {}
+    parser.set_defaults({f"task.{name}": value for name, value in told.items() if f"task.{name}" in known})
 
 
 def _check_names(parser: ArgumentParser, system: str, settings: Mapping[str, Any]) -> None:
