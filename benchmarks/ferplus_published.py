@@ -37,8 +37,8 @@ SHIPPED = [
     "--fit.epochs", "40", "--input.augment.scale", "0.2", "--input.augment.shift", "0.12",
     "--input.face.margin", "0.087", "--input.face.shift", "-0.072", "--input.face.square", "true",
 ]  # fmt: skip
-"""The model in the package: crops of a detector are not FER+'s own, so zoom and shift vary more than in the others; the
-face rule is `kinesics.vision.crop.DETECTED`."""
+"""Of the model in the package, which is `shipped-wide`: crops of a detector are not FER+'s own, so zoom and shift vary
+more than in the others; the face rule is `kinesics.vision.crop.DETECTED`."""
 RECIPES: dict[str, list[str]] = {
     "shipped": SHIPPED,
     "shipped-wide": [*SHIPPED, "--task.backbone", "compact_wide"],
