@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/shipped_model.py SHEETS WORK [--pack RUN]
 
-WORK is that of ferplus_published.py, RUN a finished run of one of its recipes (WORK/published/RECIPE-SEED). `--pack` writes RUN's weights as
-float16 and its description to src/kinesics/weights. Then the packed model answers for the validation and test faces of
-FER+'s protocol (one emotion with more than half of the votes) as whole pictures. Results: benchmarks/shipped_model.csv,
-a row a measurement (`part`, `name`, `value`; shares in [0, 1]), and the card, src/kinesics/weights/ferplus-compact.md.
+WORK is that of ferplus_published.py, RUN a finished run of one of its recipes (WORK/published/RECIPE-SEED). `--pack`
+writes RUN's weights as float16 and its description to src/kinesics/weights. Then the packed model answers for the
+validation and test faces of FER+'s protocol (one emotion with more than half of the votes) as whole pictures. Results:
+benchmarks/shipped_model.csv, a row a measurement (`part`, `name`, `value`; shares in [0, 1]), and the card,
+src/kinesics/weights/ferplus-compact.md.
 
 Parts: `made`, how the run was; `scores`; `all faces`, the same on all PrivateTest faces whose votes have an emotion in
 front, however few agree; `recall` a class, with `count` test faces; `confusion`, the share of a class's
@@ -66,7 +67,8 @@ def made_by(run: Path) -> list[Row]:
     """How the run was made."""
     told, recipe = Run(run).read_json("run.json"), yaml.safe_load((run / "config.yaml").read_text())
     found = {
-        "recipe": run.name.rpartition("-")[0], "threads": recipe["fit"]["threads"], "training faces": told["data"]["train"], "seconds": round(told["seconds"]), "epochs": recipe["fit"]["epochs"],
+        "recipe": run.name.rpartition("-")[0], "threads": recipe["fit"]["threads"],
+        "training faces": told["data"]["train"], "seconds": round(told["seconds"]), "epochs": recipe["fit"]["epochs"],
         "selected epoch": told["selected_epoch"], "commit": told["environment"]["git_commit"],
     }  # fmt: skip
     return [{"part": "made", "name": name, "value": value} for name, value in found.items()]
@@ -267,13 +269,14 @@ def card(rows: list[Row], model: Predictor) -> str:
 Written by `benchmarks/shipped_model.py`; every number below is a row of `benchmarks/shipped_model.csv`.
 
 **What it is.** Backbone `{model.task.config.backbone}` of kinesics ({score["parameters"]:,.0f} parameters,
-{score["bytes"] / 1e6:.1f} MB in float16): a grey face of {model.form.size} x {model.form.size} pixels -> a calibrated distribution over
-{", ".join(model.classes)}. Valence and arousal of its answers are a projection of that distribution onto published
-coordinates of the words, not something it was trained on.
+{score["bytes"] / 1e6:.1f} MB in float16): a grey face of {model.form.size} x {model.form.size} pixels -> a calibrated
+distribution over {", ".join(model.classes)}. Valence and arousal of its answers are a projection of that distribution
+onto published coordinates of the words, not something it was trained on.
 
-**How it was made.** `python benchmarks/ferplus_published.py SHEETS WORK --recipes {made["recipe"]}`: from scratch, on the
-votes of {int(made["training faces"]):,} FER+ training faces, {float(made["seconds"]) / 60:.0f} minutes on
-{made["threads"]} CPU threads; epoch {made["selected epoch"]} of {made["epochs"]} was chosen on validation faces. Commit `{made["commit"][:12]}`.
+**How it was made.** `python benchmarks/ferplus_published.py SHEETS WORK --recipes {made["recipe"]}`: from scratch, on
+the votes of {int(made["training faces"]):,} FER+ training faces, {float(made["seconds"]) / 60:.0f} minutes on
+{made["threads"]} CPU threads; epoch {made["selected epoch"]} of {made["epochs"]} was chosen on validation faces. Commit
+`{made["commit"][:12]}`.
 
 **Data and terms.** Pictures of FER2013 (a 2013 challenge, collected from the web, for research), votes of ten
 people each from FER+ (Microsoft, MIT licence). No picture is in the package and no right to the pictures is granted.
