@@ -9,7 +9,8 @@ out by size, so that no silo sees its images more often than another (2,340 roun
 teachers trained by all silos together; moments mixed; normalisation by moving averages of all silos in both passes;
 running averages with the decay of one place; the rate of lambda by the size of a silo's batch. Its learning rate,
 0.0085, is that of one place times the root of 4 (Adam divides by the noise of a batch of 16, not of 64) and the root of
-2 (a round takes twice the images).
+2 (a round takes twice the images). `dfl_renorm`: the same, with moving averages in the forward pass of normalisation
+alone.
 `alone`: the steps of `dfl` without any exchange (`--network.overlay none`). `central`: the rows of ferplus_noise.csv of
 the same seeds and 30 epochs, last epoch; its learning rate is 0.003 with batches of 64, that of `dfl` and `alone`
 0.006. Clean test labels and votes judge all.
@@ -41,14 +42,16 @@ from kinesics.metrics.classification import auroc
 
 HERE = Path(__file__).resolve().parent
 IMAGES = 10000
-ROUNDS = {"dfl": 1170, "dfl_as_one": 2340, "alone": 1170}
+ROUNDS = {"dfl": 1170, "dfl_renorm": 2340, "dfl_as_one": 2340, "alone": 1170}
+AS_ONE = [
+    "--network.overlay", "complete", "--federation.weighting", "size", "--federation.batches", "size",
+    "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.ema", "0.995",
+    "--task.uncertainty_batch", "64", "--fit.batch_size", "16", "--fit.lr", "0.0085",
+]  # fmt: skip
 METHODS = {
     "dfl": ["--network.overlay", "complete", "--federation.weighting", "size"],
-    "dfl_as_one": [
-        "--network.overlay", "complete", "--federation.weighting", "size", "--federation.batches", "size",
-        "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.batch_norm", "moving",
-        "--federation.ema", "0.995", "--task.uncertainty_batch", "64", "--fit.batch_size", "16", "--fit.lr", "0.0085",
-    ],
+    "dfl_renorm": [*AS_ONE, "--federation.batch_norm", "renorm"],
+    "dfl_as_one": [*AS_ONE, "--federation.batch_norm", "moving"],
     "alone": ["--network.overlay", "none"],
 }  # fmt: skip
 COLUMNS = [

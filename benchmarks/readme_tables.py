@@ -219,7 +219,8 @@ def steering_federations(table: pd.DataFrame) -> str:
 def federated_ldlva(table: pd.DataFrame) -> str:
     """LDLVA across silos of skewed classes."""
     names = {
-        "central": "one place, 30 epochs", "dfl": "peers, the average", "dfl_as_one": "peers, as near as one place",
+        "central": "one place, 30 epochs", "dfl": "peers, the average",
+        "dfl_as_one": "peers, as near as one place", "dfl_renorm": "the same, averages in the forward pass alone",
         "alone": "each silo alone",
     }  # fmt: skip
     rows = []
