@@ -159,7 +159,7 @@ def simulate(
             silo.renormalised = renormalise(silo.task, NORMALISED[federation.batch_norm])
         if federation.proximal:
             silo.pull_towards_mixed(federation.proximal)
-    if federation.batch_norm == "moving":
+    if federation.batch_norm == "moving" and silos[0].renormalised:
         exchange.gradients = GradientStatistics(stack, silos)
     attendance = Attendance(list(data), federation, seed)
     history: History = []
