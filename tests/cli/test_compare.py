@@ -245,6 +245,90 @@ def test_trained_on_one_set_and_judged_by_another(
     assert "left out: fear, disgust" in (tmp_path / "out" / "report.html").read_text()
 
 
+def crossed(folder: Path, faces: Path, conditions: dict[str, Any], **changes: Any) -> tuple[Any, ...]:
+    """A study of LDLVA, whose training has parts of its own (teachers, a number for each sample), and its command."""
+    table = pd.read_csv(faces)
+    table["second"] = np.roll(table["label"], 1)
+    table = table.sample(frac=1, random_state=0)  # test rows lie between the others
+    other = faces.with_name("second.csv")
+    table.to_csv(other, index=False)
+    methods = {"ldlva": {"settings": {"task.teacher_epochs": 1}}}
+    path = written(folder, methods=methods, conditions=conditions, **{"seeds": [0], **changes})
+    return "compare", path, "--data", other, "--out", folder / "out"
+
+
+OWN = {"n_train": 24}
+CROSS = {"n_train": 24, "test_label_column": "second"}
+
+
+def test_conditions_that_differ_in_test_rows_share_a_training(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell that is only judged says what it would have said after a training of its own."""
+    words = crossed(tmp_path / "both", faces, {"own": OWN, "cross": CROSS, "fewer": {**CROSS, "n_train": 16}})
+    listed = kinesics(*words, "--dry-run")
+    assert listed.out.count("trained in") == 1
+    steps: list[str] = []
+    monkeypatch.setattr(
+        "kinesics.systems.ldlva.task.LDLVA.training_step", counted(steps, "kinesics.systems.ldlva.task")
+    )
+    assert kinesics(*words).code == 0 and ran == [f"{name}-ldlva-short-0" for name in ("own", "cross", "fewer")]
+    assert len(steps) == 3 + 2  # 24 and 16 samples in batches of 8; none for the cell between
+    assert kinesics(*crossed(tmp_path / "alone", faces, {"cross": CROSS})).code == 0
+    rows = pd.read_csv(tmp_path / "both" / "out" / "results.csv").set_index("condition")
+    alone = pd.read_csv(tmp_path / "alone" / "out" / "results.csv").set_index("condition")
+    assert rows["trained_in"].fillna("").to_dict() == {"own": "", "cross": "own-ldlva-short-0", "fewer": ""}
+    columns = [name for name in alone if name not in ("seconds", "commit")]
+    pd.testing.assert_series_equal(rows.loc["cross", columns], alone.loc["cross", columns])
+    for name in ("predictions.csv", "samples.csv", "metrics.csv", "model.safetensors"):
+        found, wanted = (
+            (tmp_path / which / "out" / "runs" / "cross-ldlva-short-0" / name).read_bytes()
+            for which in ("both", "alone")
+        )
+        assert found == wanted, name
+    assert rows.loc["own", "accuracy_last"] != rows.loc["cross", "accuracy_last"]
+
+
+def counted(steps: list[str], module: str) -> Callable[..., Any]:
+    """`training_step` of a module's LDLVA, which notes every call."""
+    import importlib
+
+    step = importlib.import_module(module).LDLVA.training_step
+
+    def noted(self: Any, batch: Any) -> Any:
+        steps.append("")
+        return step(self, batch)
+
+    return noted
+
+
+def test_a_training_that_can_not_be_had_is_made(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed leader's training is not taken over, nor one whose checkpoints are gone."""
+    first = execution._run
+
+    def run(job: Job, *others: Any) -> int:
+        if not ran:
+            ran.append(job.cell.name)
+            job.log_file.parent.mkdir(parents=True)
+            job.log_file.write_text("error: no luck\n")
+            return 2
+        return first(job, *others)
+
+    monkeypatch.setattr(execution, "_run", run)
+    words = crossed(tmp_path, faces, {"own": OWN, "cross": CROSS})
+    answer = kinesics(*words, "--jobs", "2")
+    assert answer.code == 1 and "own-ldlva-short-0: error: no luck" in answer.out
+    results = tmp_path / "out" / "results.csv"
+    assert "trained_in" not in pd.read_csv(results) and ran == ["own-ldlva-short-0", "cross-ldlva-short-0"]
+    assert "trained in cross-ldlva-short-0" in kinesics(*words, "--dry-run").out
+    shutil.rmtree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints")
+    assert "trained in" not in kinesics(*words, "--dry-run").out
+    assert kinesics(*words).code == 0
+    assert "trained_in" not in pd.read_csv(results) and len(pd.read_csv(results)) == 2
+
+
 def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
     answer = kinesics("compare", written(tmp_path), "--data", faces, "--out", tmp_path / "out", "--dry-run")
     assert answer.code == 0 and "8 cells, 8 to run" in answer.out and ran == []

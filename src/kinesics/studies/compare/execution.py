@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
 from kinesics.engine.loading import fingerprint, learnable_rows
 from kinesics.engine.run import Run, write_config
@@ -24,6 +29,9 @@ from kinesics.studies.compare.cells import Cell
 from kinesics.systems import get_system
 
 log = logging.getLogger("kinesics")
+
+TRAINED_IN = "trained_in.txt"
+"""Beside checkpoints that were taken over: the name of the cell that made them."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,12 @@ class Job:
         return Path(f"{self.recipe.out}.log")
 
     @property
+    def trained_in(self) -> str:
+        """Name of the cell whose training it took over; "" where it has its own."""
+        path = self.run.checkpoints / TRAINED_IN
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+    @property
     def state(self) -> str:
         """finished, begun or new.
 
@@ -66,33 +80,73 @@ def threads_each(jobs: int) -> int:
     return max(1, cores // jobs)
 
 
-def check_cells(jobs: Sequence[Job]) -> None:
+def check_cells(jobs: Sequence[Job]) -> dict[Cell, str]:
     """Make sure that every cell's system can learn from its manifest, and that what is in the run directories is what
     the study says now.
+
+    Returns:
+        Cell -> a fingerprint of all that decides its training: the recipe, and the rows that are not in split test.
+        Federations are judged by test rows as they go and have a fingerprint each.
 
     Raises:
         UserError: nothing to learn for a method, or a setting or the data of a cell that was begun have changed; the
             first such cell is named.
     """
-    known: dict[tuple[str, str, str], str] = {}
+    known: dict[tuple[str, str, str], tuple[str, str]] = {}
+    trainings: dict[Cell, str] = {}
     for job in jobs:
         truth = get_system(job.recipe.system).task_class.truth
         key = (job.recipe.data, str(job.recipe.classes), truth)
         if key not in known:
             try:
-                known[key] = fingerprint(learnable_rows(job.recipe, truth))
+                manifest = learnable_rows(job.recipe, truth)
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
+            learned = fingerprint(manifest.rows(["train", "valid"]))
+            known[key] = fingerprint(manifest), f"{learned} {manifest.classes}"
+        whole, learned = known[key]
+        trainings[job.cell] = _training(job, learned)
         if job.state == "new":
             continue
         changed = changed_settings(job.run, job.recipe)
-        if job.run.data_fingerprint() != known[key]:
+        if job.run.data_fingerprint() != whole:
             changed.append("data")
         if changed:
             raise UserError(
                 f"cell {job.cell.name} was {job.state} with another definition (changed: {', '.join(changed[:6])})",
                 hint=f"give the changed study another --out folder, or delete {job.run.folder} to run the cell anew",
             )
+    return trainings
+
+
+def _training(job: Job, learned: str) -> str:
+    """A fingerprint of a cell's recipe and of the rows that it learns from."""
+    recipe = {**dataclasses.asdict(job.recipe), "out": "", "data": ""}
+    own = job.cell.name if isinstance(job.recipe, FederatedRecipe) else ""
+    text = json.dumps([recipe, learned, own], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shared_trainings(jobs: Sequence[Job], trainings: Mapping[Cell, str]) -> dict[Cell, Job]:
+    """Which cells need no training of their own, because another one's differs from theirs in test rows alone.
+
+    Args:
+        jobs: finished ones, whose trainings can be had, and those to be run.
+        trainings: from `check_cells`.
+
+    Returns:
+        Cell -> whose training it takes over; that job is finished or one of `jobs`.
+    """
+    first: dict[str, Job] = {}
+    found = {}
+    order = ("finished", "begun", "new")
+    for job in sorted(jobs, key=lambda job: order.index(job.state)):
+        if job.state == "finished" and not list_checkpoints(job.run.checkpoints):
+            continue
+        leader = first.setdefault(trainings[job.cell], job)
+        if leader is not job:
+            found[job.cell] = leader
+    return found
 
 
 @contextmanager
@@ -118,7 +172,13 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int, on_done: Callable[[Job], None]) -> dict[Cell, str]:
+def run_jobs(
+    jobs: Sequence[Job],
+    at_a_time: int,
+    threads: int,
+    on_done: Callable[[Job], None],
+    shared: Mapping[Cell, Job] | None = None,
+) -> dict[Cell, str]:
     """Run cells to their end, going on with those that were begun.
 
     Args:
@@ -126,6 +186,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int, on_done: Callabl
         at_a_time: processes.
         threads: of each.
         on_done: called with each job as it finishes.
+        shared: cell -> the job whose training it takes over, once that is finished.
 
     Returns:
         Cell that failed -> the last line that it printed.
@@ -133,10 +194,16 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int, on_done: Callabl
     failed: dict[Cell, str] = {}
     running: set[subprocess.Popen[bytes]] = set()
     with ThreadPoolExecutor(at_a_time) as pool:
-        futures = {pool.submit(_run, job, threads, running): job for job in jobs}
+        work = _Work(jobs, {cell: leader.cell for cell, leader in (shared or {}).items()}, at_a_time)
+
+        def begin(job: Job) -> Future[int]:
+            leader = (shared or {}).get(job.cell)
+            if leader is not None and leader.cell not in failed:
+                take_over(job, leader)
+            return pool.submit(_run, job, threads, running)
+
         try:
-            for future in track(_finished(futures), "cells", total=len(jobs)):
-                job = futures[future]
+            for job, future in track(work.done(begin), "cells", total=len(jobs)):
                 code = future.result()
                 if code == 0:
                     on_done(job)
@@ -154,12 +221,59 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, threads: int, on_done: Callabl
     return failed
 
 
-def _finished(futures: Mapping[Future[int], Job]) -> Iterator[Future[int]]:
-    """Futures as they end; waits in short turns, so that Ctrl-C is heard on every system."""
-    left = set(futures)
-    while left:
-        done, left = wait(left, timeout=1.0, return_when=FIRST_COMPLETED)
-        yield from done
+class _Work:
+    """Jobs in their order, so many at a time; one that takes over another's training waits for that.
+
+    Args:
+        jobs: to be done.
+        after: cell -> the cell that it waits for, where that is one of the jobs.
+        at_a_time: jobs.
+    """
+
+    def __init__(self, jobs: Sequence[Job], after: Mapping[Cell, Cell], at_a_time: int) -> None:
+        self._waiting = list(jobs)
+        self._after = after
+        self._at_a_time = at_a_time
+        self._running: dict[Future[int], Job] = {}
+
+    def done(self, begin: Callable[[Job], Future[int]]) -> Iterator[tuple[Job, Future[int]]]:
+        """Jobs as they end; waits in short turns, so that Ctrl-C is heard on every system."""
+        while self._waiting or self._running:
+            while len(self._running) < self._at_a_time and (job := self._ready()) is not None:
+                self._running[begin(job)] = job
+            for future in wait(self._running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                yield self._running.pop(future), future
+
+    def _ready(self) -> Job | None:
+        """The next one that waits for nothing, taken from those that wait."""
+        unfinished = {job.cell for job in (*self._waiting, *self._running.values())}
+        for place, job in enumerate(self._waiting):
+            if self._after.get(job.cell) not in unfinished:
+                return self._waiting.pop(place)
+        return None
+
+
+def take_over(job: Job, leader: Job) -> None:
+    """Give a cell another's finished training, so that it is only judged; one that has begun its own keeps that.
+
+    Args:
+        job: not finished.
+        leader: whose training differs in test rows alone.
+
+    Raises:
+        UserError: files can't be copied.
+    """
+    if list_checkpoints(job.run.checkpoints) or not list_checkpoints(leader.run.checkpoints):
+        return
+    copy = job.run.folder / ".checkpoints.half"
+    try:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(job.run.checkpoints, ignore_errors=True)
+        shutil.copytree(leader.run.checkpoints, copy)
+        (copy / TRAINED_IN).write_text(leader.cell.name + "\n", encoding="utf-8")
+        copy.rename(job.run.checkpoints)
+    except OSError as error:
+        raise UserError(f"{leader.run.checkpoints} can't be copied to {job.run.folder}: {error}") from error
 
 
 def _run(job: Job, threads: int, running: set[subprocess.Popen[bytes]]) -> int:

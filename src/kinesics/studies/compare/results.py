@@ -53,6 +53,8 @@ def row_of(study: Study, job: Job) -> dict[str, Any]:
                 row[f"temperature_{which}"] = round(float(judged["calibration"]["temperature"]), 4)
         row |= doubt_scores(job.run, Path(recipe.data))
         row["seconds"] = content["seconds"]
+        if job.trained_in:
+            row["trained_in"] = job.trained_in
         row["commit"] = content["environment"]["git_commit"] or ""
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{job.run.folder}/run.json doesn't describe a finished run: {error!r}") from error
@@ -90,7 +92,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        words, whole = (*KEY[:3], "commit", "definition"), ("n_train", "epochs", "selected_epoch")
+        words, whole = (*KEY[:3], "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
     except (OSError, ValueError, pd.errors.ParserError) as error:
@@ -147,5 +149,5 @@ def merged(
 _ORDER = (
     *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "split",
     *(f"{stem}_{which}" for which in ("selected", "last") for stem in (*MEASURES, "temperature")),
-    *(f"auroc_{name}" for name in SCORES), "seconds", "commit", "definition",
+    *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "commit", "definition",
 )  # fmt: skip

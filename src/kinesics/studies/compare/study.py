@@ -18,7 +18,7 @@ from kinesics.files import atomic_write
 from kinesics.studies.compare import results, table
 from kinesics.studies.compare.cells import Cell, cells, recipe_of
 from kinesics.studies.compare.config import Study
-from kinesics.studies.compare.execution import Job, check_cells, only_one, run_jobs, threads_each
+from kinesics.studies.compare.execution import Job, check_cells, only_one, run_jobs, shared_trainings, threads_each
 from kinesics.studies.compare.manifests import Derived, derive, source_of
 
 log = logging.getLogger("kinesics")
@@ -35,6 +35,7 @@ class Plan:
         derived: (condition, seed) -> what its cells are trained on.
         earlier: rows of results.csv as it was.
         recorded: cells that only a row is left of, which are not run again.
+        trainings: cell -> fingerprint of its training.
     """
 
     study: Study
@@ -43,16 +44,30 @@ class Plan:
     derived: dict[tuple[str, int], Derived]
     earlier: list[dict[str, Any]]
     recorded: set[Cell]
+    trainings: dict[Cell, str]
 
     def state(self, job: Job) -> str:
         """finished, begun, recorded or new."""
         state = job.state
         return "recorded" if state == "new" and job.cell in self.recorded else state
 
+    def told(self, job: Job) -> str:
+        """The state, and where a training comes from that is not the cell's own."""
+        leader = self.shared.get(job.cell)
+        return self.state(job) + (f", trained in {leader.cell.name}" if leader else "")
+
     @property
     def waiting(self) -> list[Job]:
         """What is to be run."""
         return [job for job in self.jobs if self.state(job) in ("new", "begun")]
+
+    @property
+    def shared(self) -> dict[Cell, Job]:
+        """Waiting cells that are only judged, as another's training is theirs, too -> whose."""
+        jobs = [job for job in self.jobs if self.state(job) != "recorded"]
+        waiting = {job.cell for job in self.waiting}
+        found = shared_trainings(jobs, self.trainings)
+        return {cell: leader for cell, leader in found.items() if cell in waiting}
 
 
 def plan_study(
@@ -89,8 +104,7 @@ def plan_study(
         data = derived[key]
         out = folder / "runs" / cell.name
         found.append(Job(cell, recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))))
-    check_cells(found)
-    return Plan(study, folder, found, derived, earlier, recorded)
+    return Plan(study, folder, found, derived, earlier, recorded, check_cells(found))
 
 
 def _check_sources(study: Study, chosen: Sequence[Cell]) -> None:
@@ -144,9 +158,10 @@ def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
         UserError: files can't be written, or another study is at work in the folder.
     """
     with only_one(plan.folder):
-        waiting = plan.waiting
+        waiting, shared = plan.waiting, plan.shared
         if waiting:
-            log.info("%d of %d cells to run, %d at a time", len(waiting), len(plan.jobs), jobs)
+            told = f", {len(shared)} of them only judged" if shared else ""
+            log.info("%d of %d cells to run, %d at a time%s", len(waiting), len(plan.jobs), jobs, told)
         rows, order = plan.earlier, cells(plan.study)
 
         def record(*finished: Job) -> None:
@@ -156,7 +171,7 @@ def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
                 Run(results_file.parent).write_table(results_file.name, rows)
 
         record(*(job for job in plan.jobs if job.state == "finished"))
-        failed = run_jobs(waiting, jobs, threads_each(jobs), record) if waiting else {}
+        failed = run_jobs(waiting, jobs, threads_each(jobs), record, shared) if waiting else {}
         return _write(plan, rows, failed)
 
 
