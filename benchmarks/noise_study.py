@@ -1,10 +1,12 @@
-"""Methods against wrong labels on FER+: configs/studies/ferplus_noise.yaml on the FER+ sheets.
+"""Methods against wrong labels on FER+: configs/studies/ferplus_noise.yaml on the FER+ sheets, or ferplus_cross.yaml.
 
     python benchmarks/noise_study.py SHEETS WORK --jobs 2 --only condition=natural,flip30 method=scn,eac
+    python benchmarks/noise_study.py SHEETS WORK --jobs 2 --study cross --only schedule=short
 
 Makes WORK/all.csv (label = majority of ten votes, fer2013 = original label, p_<class> = votes) where it is missing,
 then runs the study in WORK/study; flags beyond the two folders are those of `kinesics compare`. Results go to
-benchmarks/noise_study.csv, whose rows are kept: a cell that has one is not run again. `--seed-rows` first takes over
+benchmarks/noise_study.csv, whose rows are kept: a cell that has one is not run again. The two studies share folder and
+rows, and with them the cells that both have. `--seed-rows` first takes over
 rows of benchmarks/ferplus_noise.csv, whose cells of cross_entropy, smoothed and ldlva are the same.
 """
 
@@ -21,7 +23,7 @@ from kinesics.cli import main as kinesics
 from kinesics.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
-STUDY = HERE.parent / "configs" / "studies" / "ferplus_noise.yaml"
+STUDIES = {name: HERE.parent / "configs" / "studies" / f"ferplus_{name}.yaml" for name in ("noise", "cross")}
 RESULTS = HERE / "noise_study.csv"
 SHARES = {"natural": 0.0, "clean": 0.0, "flip30": 0.3}
 SAME = ("cross_entropy", "smoothed", "ldlva")
@@ -64,13 +66,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheets", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("--study", choices=STUDIES, default="noise", help="which of the two (noise)")
     parser.add_argument("--seed-rows", action="store_true", help="take rows of ferplus_noise.csv over first")
     given, flags = parser.parse_known_args()
     given.work.mkdir(parents=True, exist_ok=True)
     if given.seed_rows:
         seed_rows(HERE / "ferplus_noise.csv", RESULTS)
     data = prepared(given.sheets, given.work)
-    words = [str(STUDY), "--data", str(data), "--out", str(given.work / "study"), "--results", str(RESULTS)]
+    words = [
+        str(STUDIES[given.study]),
+        "--data",
+        str(data),
+        "--out",
+        str(given.work / "study"),
+        "--results",
+        str(RESULTS),
+    ]
     return kinesics(["compare", *words, *flags])
 
 

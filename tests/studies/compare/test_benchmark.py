@@ -10,7 +10,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from kinesics.studies.compare.cells import cells
+from kinesics.studies.compare.cells import cells, definition
 from kinesics.studies.compare.reading import read_study
 from kinesics.studies.compare.results import read_results, recorded
 
@@ -34,7 +34,7 @@ def test_rows_of_the_older_benchmark_are_rows_of_the_study(script: ModuleType, t
     same = new[(new["condition"] == "flip0") & (new["seed"] == 1) & (new["schedule"] == "long")].iloc[0]
     assert (clean["method"], clean["accuracy_last"]) == (same["method"], same["accuracy_last"])
     assert set(new["method"]) == {"cross_entropy", "smoothed", "ldlva"} and new["noise_share"].isin([0.0, 0.3]).all()
-    study = read_study(script.STUDY)
+    study = read_study(script.STUDIES["noise"])
     assert len(recorded(study, read_results(path), cells(study))) == len(new)
     before = path.read_bytes()
     script.seed_rows(ROOT / "benchmarks" / "ferplus_noise.csv", path)
@@ -54,3 +54,28 @@ def test_bold_is_the_best_that_saw_noisy_labels_only(script: ModuleType) -> None
     text = tables.noise_study(pd.DataFrame(rows))
     assert "| majority, 30 % flipped | 10 | SCN | **72.0** | **72.0** | 0.650 | 0.650 |" in text
     assert "| cross-entropy | 70.0 | 70.0 | **0.600** |" in text and "| votes (ceiling) | 80.0 |" in text
+
+
+def test_the_two_studies_share_cells(script: ModuleType) -> None:
+    """In one folder a cell of both must be the same one, or the second study would refuse it."""
+    noise, cross = (read_study(script.STUDIES[name]) for name in ("noise", "cross"))
+    both = set(cells(noise)) & set(cells(cross))
+    assert {cell.condition for cell in both} == {"natural", "flip0"} and {cell.method for cell in both} == set(
+        cross.methods
+    )
+    for cell in both:
+        assert definition(noise, cell) == definition(cross, cell), cell
+
+
+def test_the_cross_table_pairs_seeds(script: ModuleType) -> None:
+    tables = importlib.import_module("readme_tables")
+    rows = [
+        {"condition": condition, "method": "scn", "schedule": "short", "seed": seed, "accuracy_last": accuracy}
+        for condition, seed, accuracy in (
+            ("natural", 0, 0.6), ("natural", 1, 0.62), ("natural", 2, 0.9),
+            ("natural_by_fer2013", 1, 0.61), ("natural_by_fer2013", 0, 0.57), ("flip0", 0, 0.5),
+        )
+    ]  # fmt: skip
+    text = tables.cross_labels(pd.DataFrame(rows))
+    assert "| original FER2013 labels | SCN | 61.0 ± 1.0 | 59.0 ± 2.0 | 2.0 ± 1.0 | 2 |" in text
+    assert "majority" not in text
