@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--results {results_file} is a folder", hint=f"name a file in it: {results_file}/results.csv")
     plan = compare.plan_study(study, folder, results_file, _only(given.only), given.fresh, given.jobs)
     if given.dry_run:
-        rows = [[*job.cell.key, plan.told(job), str(job.recipe.data)] for job in plan.jobs]
+        states = plan.states()
+        rows = [[*job.cell.key, state, str(job.recipe.data)] for job, state in zip(plan.jobs, states, strict=True)]
         print_table(
             f"{study.title}: {len(plan.jobs)} cells, {len(plan.waiting)} to run",
             ["condition", "method", "schedule", "seed", "state", "manifest"],

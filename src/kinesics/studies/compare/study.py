@@ -51,10 +51,13 @@ class Plan:
         state = job.state
         return "recorded" if state == "new" and job.cell in self.recorded else state
 
-    def told(self, job: Job) -> str:
-        """The state, and where a training comes from that is not the cell's own."""
-        leader = self.shared.get(job.cell)
-        return self.state(job) + (f", trained in {leader.cell.name}" if leader else "")
+    def states(self) -> list[str]:
+        """The state of each job, and where a training comes from that is not its own."""
+        shared = self.shared
+        return [
+            self.state(job) + (f", trained in {shared[job.cell].cell.name}" if job.cell in shared else "")
+            for job in self.jobs
+        ]
 
     @property
     def waiting(self) -> list[Job]:
