@@ -2,10 +2,11 @@
 
     python benchmarks/audit.py SHEETS WORK --seeds 0 1 2 --jobs 2
     python benchmarks/audit.py SHEETS WORK --seeds 0 --retrain 1000
+    python benchmarks/audit.py SHEETS WORK --conditions flip30 --methods ldlva --schedule long --n-train 0 --folds 0
 
-Cells are condition x method x seed: a training of the short schedule as in ferplus_noise.py (whose finished runs under
-WORK are used), then `kinesics audit RUN --folds K`. Both go on where they were stopped. Results: benchmarks/audit.csv,
-one row a score; rows of other cells that are in the file already are kept.
+Cells are condition x method x seed: a training as in ferplus_noise.py (whose finished runs under WORK are used), of the
+short schedule unless --schedule says otherwise, then `kinesics audit RUN --folds K`. Both go on where they were
+stopped. Results: benchmarks/audit.csv, one row a score; rows of other cells that are in the file already are kept.
 
 Conditions: natural (original FER2013 labels; a label is wrong where it differs from a FER+ majority of at least six
 votes, images without such a majority are not judged) and flip30 (majority, 30 % symmetric flips; all are judged).
@@ -39,19 +40,24 @@ from kinesics.metrics.classification import auroc, average_precision
 HERE = Path(__file__).resolve().parent
 CONDITIONS = ("natural", "flip30")
 LEAST_VOTES = 6
-KEYS = ("condition", "method", "seed", "n_train", "folds", "score")
+KEYS = ("condition", "method", "seed", "n_train", "folds", "epochs", "score")
 COLUMNS = (
-    *KEYS, "epochs", "judged", "wrong", "average_precision", "auroc", "precision_1000", "precision_5000",
+    *KEYS, "judged", "wrong", "average_precision", "auroc", "precision_1000", "precision_5000",
     "proposals_right_1000", "accuracy_before", "accuracy_after", "commit",
 )  # fmt: skip
 
-Cell = tuple[str, str, int]
+Cell = tuple[str, str, str, int]
+"""(condition, method, schedule, seed), as in ferplus_noise.py."""
 
 
-def name_of(cell: Cell, n_train: int) -> str:
-    """As ferplus_noise.py names the run of a cell."""
-    condition, method, seed = cell
-    return "-".join(map(str, (condition, method, "short", seed, n_train)))
+def run_of(cell: Cell, work: Path, n_train: int) -> Path:
+    """Where ferplus_noise.py has the run of a cell."""
+    return work / "runs" / "-".join(map(str, (*cell, n_train)))
+
+
+def audit_of(cell: Cell, work: Path, n_train: int, folds: int) -> Path:
+    """Where its audit is."""
+    return work / "audits" / (run_of(cell, work, n_train).name + ("" if folds == 4 else f"-folds{folds}"))
 
 
 def command(work: Path, log: Path, *words: object) -> bool:
@@ -66,9 +72,9 @@ def command(work: Path, log: Path, *words: object) -> bool:
 
 def audit_cell(cell: Cell, table: pd.DataFrame, work: Path, n_train: int, folds: int, retrain: int) -> None:
     """Train, audit, and where asked train again on the corrected labels."""
-    condition, method, seed = cell
-    run_cell((condition, method, "short", seed), table, work, n_train)
-    run, out = work / "runs" / name_of(cell, n_train), work / "audits" / name_of(cell, n_train)
+    condition, _, _, seed = cell
+    run_cell(cell, table, work, n_train)
+    run, out = run_of(cell, work, n_train), audit_of(cell, work, n_train, folds)
     out.mkdir(parents=True, exist_ok=True)
     manifest = write_condition(table, work, condition, seed, n_train)
     if not command(work, out / "audit.log", "audit", run, "--data", manifest, "--folds", folds, "--out", out):
@@ -87,8 +93,8 @@ def again(cell: Cell, manifest: Path, run: Path, out: Path, work: Path, folds: i
     if not proposed or not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, corrected):
         return
     if not finished(second):
-        words = ["train", "cross_entropy", *COMMON, "--data", corrected, "--out", second, "--seed", cell[2]]
-        words += ["--fit.epochs", SCHEDULES["short"], *(["--resume"] if second.exists() else [])]
+        words = ["train", "cross_entropy", *COMMON, "--data", corrected, "--out", second, "--seed", cell[3]]
+        words += ["--fit.epochs", SCHEDULES[cell[2]], *(["--resume"] if second.exists() else [])]
         command(work, out / f"retrain-{count}.log", *words)
 
 
@@ -99,8 +105,8 @@ def finished(run: Path) -> bool:
 
 def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> list[dict[str, object]]:
     """One row a score of a finished cell."""
-    condition, method, seed = cell
-    run, out = work / "runs" / name_of(cell, n_train), work / "audits" / name_of(cell, n_train)
+    condition, method, schedule, seed = cell
+    run, out = run_of(cell, work, n_train), audit_of(cell, work, n_train, folds)
     if not finished(run) or not (out / "audit.json").exists():
         return []
     description = json.loads((run / "run.json").read_text())
@@ -112,11 +118,13 @@ def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> l
     wrong, right = audit["label"].to_numpy() != truth, audit["proposed"].to_numpy() == truth
     base: dict[str, object] = {
         "condition": condition, "method": method, "seed": seed, "n_train": description["data"]["train"],
-        "folds": folds, "epochs": SCHEDULES["short"], "judged": int(judged.sum()), "wrong": int(wrong[judged].sum()),
+        "folds": folds, "epochs": SCHEDULES[schedule], "judged": int(judged.sum()), "wrong": int(wrong[judged].sum()),
         "commit": description["environment"]["git_commit"],
     }  # fmt: skip
     signals = [name for name in audit if name == "doubt" or name.endswith(("_doubt", "_margin", "uncertainty"))]
-    scores = {name: audit[name].to_numpy() for name in signals} | confident_learning(audit, run, out, description)
+    scores = {name: audit[name].to_numpy() for name in signals}
+    if folds:
+        scores |= confident_learning(audit, run, out, description)
     rows = []
     for name, score in scores.items():
         order = np.argsort(-score[judged], kind="stable")
@@ -179,14 +187,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["cross_entropy"], choices=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--n-train", type=int, default=10000, help="training images; 0 for all")
-    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--schedule", default="short", choices=list(SCHEDULES))
+    parser.add_argument("--folds", type=int, default=4, help="0 for none, and then no comparison with cleanlab")
     parser.add_argument("--retrain", type=int, default=0, metavar="N", help="relabel N samples and train again")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only-collect", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "audit.csv")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    cells = [(c, m, seed) for seed in given.seeds for c in given.conditions for m in given.methods]
+    cells = [(c, m, given.schedule, seed) for seed in given.seeds for c in given.conditions for m in given.methods]
     if not given.only_collect:
         table = read_table(given.sheets)
         write_images(given.sheets, given.work, table["index"].tolist())

@@ -346,21 +346,22 @@ def audit(table: pd.DataFrame) -> str:
         ("auroc", 3, 1.0, "AUROC"),
     )
     rows = []
+    scale = ["n_train", "epochs", "folds"]
     for condition in ("natural", "flip30"):
-        for (method, score), name in AUDIT.items():
-            cell = table[
-                (table["condition"] == condition) & (table["method"] == method) & (table["score"] == score)
-            ]  # fmt: skip
-            if len(cell):
-                numbers = [mean_and_error(cell[column], digits, factor) for column, digits, factor, _ in shown]
-                rows.append([CONDITIONS[condition], name, *numbers, str(cell["seed"].nunique())])
-    images = " to ".join(f"{n:,}" for n in sorted({table["n_train"].min(), table["n_train"].max()}))
+        for (images, epochs, folds), block in table[table["condition"] == condition].groupby(scale):
+            for (method, score), name in AUDIT.items():
+                cell = block[(block["method"] == method) & (block["score"] == score)]
+                if len(cell):
+                    numbers = [mean_and_error(cell[column], digits, factor) for column, digits, factor, _ in shown]
+                    made = [f"{images:,}", str(epochs), str(folds)]
+                    rows.append([CONDITIONS[condition], *made, name, *numbers, str(cell["seed"].nunique())])
     caption = (
-        f"Finding the wrong ones of {images} training labels of FER+, compact net, 10 epochs, out-of-fold answers of "
-        f"{table['folds'].iloc[0]} folds. Original labels are judged where at least six of ten votes agree. Precision "
-        "in %; mean ± standard error over seeds. Made by `benchmarks/audit.py`."
+        "Finding wrong training labels of FER+, compact net. Folds: parts of the cross-validation whose out-of-fold "
+        "answers the audit has beside the model's own, 0 for none. Original labels are judged where at least six of "
+        "ten votes agree. Precision in %; mean ± standard error over seeds. Made by `benchmarks/audit.py`."
     )
-    text = f"{caption}\n\n{markdown(['training labels', 'ranked by', *(head for *_, head in shown), 'seeds'], rows, 2)}"
+    heads = ["training labels", "images", "epochs", "folds", "ranked by", *(head for *_, head in shown), "seeds"]
+    text = f"{caption}\n\n{markdown(heads, rows, 5)}"
     again = table[table["score"].str.startswith("retrain_")]
     for (condition, score), cell in again.groupby(["condition", "score"]):
         before, after = (mean_and_error(cell[name], 1, 100.0) for name in ("accuracy_before", "accuracy_after"))
