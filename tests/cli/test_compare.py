@@ -323,6 +323,10 @@ def test_a_training_that_can_not_be_had_is_made(
     results = tmp_path / "out" / "results.csv"
     assert "trained_in" not in pd.read_csv(results) and ran == ["own-ldlva-short-0", "cross-ldlva-short-0"]
     assert "trained in cross-ldlva-short-0" in kinesics(*words, "--dry-run").out
+    begun = tmp_path / "out" / "runs" / "own-ldlva-short-0" / "checkpoints"
+    shutil.copytree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints", begun)
+    assert "trained in" not in kinesics(*words, "--dry-run").out  # it goes on with its own
+    shutil.rmtree(begun)
     shutil.rmtree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints")
     assert "trained in" not in kinesics(*words, "--dry-run").out
     assert kinesics(*words).code == 0

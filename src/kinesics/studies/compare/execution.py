@@ -130,6 +130,8 @@ def _training(job: Job, learned: str) -> str:
 def shared_trainings(jobs: Sequence[Job], trainings: Mapping[Cell, str]) -> dict[Cell, Job]:
     """Which cells need no training of their own, because another one's differs from theirs in test rows alone.
 
+    A cell that has begun its own goes on with that.
+
     Args:
         jobs: finished ones, whose trainings can be had, and those to be run.
         trainings: from `check_cells`.
@@ -144,7 +146,7 @@ def shared_trainings(jobs: Sequence[Job], trainings: Mapping[Cell, str]) -> dict
         if job.state == "finished" and not list_checkpoints(job.run.checkpoints):
             continue
         leader = first.setdefault(trainings[job.cell], job)
-        if leader is not job:
+        if leader is not job and not list_checkpoints(job.run.checkpoints):
             found[job.cell] = leader
     return found
 
@@ -254,23 +256,21 @@ class _Work:
 
 
 def take_over(job: Job, leader: Job) -> None:
-    """Give a cell another's finished training, so that it is only judged; one that has begun its own keeps that.
+    """Give a cell another's finished training, so that it is only judged.
 
     Args:
-        job: not finished.
-        leader: whose training differs in test rows alone.
+        job: without a checkpoint of its own.
+        leader: finished; its training differs in test rows alone.
 
     Raises:
         UserError: files can't be copied.
     """
-    if list_checkpoints(job.run.checkpoints) or not list_checkpoints(leader.run.checkpoints):
-        return
     copy = job.run.folder / ".checkpoints.half"
     try:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.rmtree(job.run.checkpoints, ignore_errors=True)
         shutil.copytree(leader.run.checkpoints, copy)
-        (copy / TRAINED_IN).write_text(leader.cell.name + "\n", encoding="utf-8")
+        (copy / TRAINED_IN).write_text((leader.trained_in or leader.cell.name) + "\n", encoding="utf-8")
         copy.rename(job.run.checkpoints)
     except OSError as error:
         raise UserError(f"{leader.run.checkpoints} can't be copied to {job.run.folder}: {error}") from error
