@@ -66,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from kinesics.progress import setup_logging
 
     setup_logging()
+    if words[0] != "serve":  # it serves for weeks; what it does about its memory is its own
+        from kinesics.allocator import keep_memory
+
+        keep_memory()
     try:
         return int(importlib.import_module(f"kinesics.cli.{_module(words[0])}").main(words[1:]))
     except UserError as error:

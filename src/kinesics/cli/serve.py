@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise UserError(f"serving needs {', '.join(missing)}", hint="pip install 'kinesics[serve]'")
-    from kinesics.serve.memory import limit_arenas
+    from kinesics.allocator import limit_arenas
 
     limit_arenas()  # before anything that starts threads is imported
     from kinesics.inference.loading import load

@@ -12,6 +12,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from kinesics.allocator import keep_memory
 from kinesics.errors import UserError
 from kinesics.progress import setup_logging
 
@@ -56,6 +57,7 @@ def main() -> int:
     """Run the cell that the command line names: 0 done, 2 bad input."""
     watch_parent()
     setup_logging()
+    keep_memory()
     verb, folder = sys.argv[1:]
     try:
         run_cell(verb, Path(folder))
