@@ -7,18 +7,31 @@ import numpy as np
 from kinesics.studies.audit import noise
 
 
-def test_confident_joint_by_hand() -> None:
-    p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.1, 0.9], [0.55, 0.45]])
-    label = np.array([0, 0, 0, 1, 1, 1])
-    # class 0: (0.9 + 0.7 + 0.2) / 3 = 0.6; class 1: (0.6 + 0.9 + 0.45) / 3 = 0.65
-    assert np.allclose(noise.thresholds(p, label), [0.6, 0.65])
-    # the third is believed to be 1 instead, the fourth and the last reach no threshold
-    assert noise.confident_joint(p, label).tolist() == [[2, 1], [0, 1]]
+def test_anchors_by_hand() -> None:
+    p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.1, 0.9], [0.55, 0.45], [0.5, 0.5]])
+    label = np.array([0, 0, 0, 1, 1, 1, 1])
+    # believed to be 0, the surest first: 0, 1, 5, 6 (of equals the first class); to be 1: 4, 2, 3
+    assert noise.anchor_counts(p, label, share=0.5, least=1).tolist() == [[2, 1], [0, 1]]
+    assert noise.anchor_counts(p, label, share=0.1, least=3).tolist() == [[2, 1], [1, 2]]
+    assert noise.anchor_counts(p, label, share=1.0, least=9).tolist() == [[2, 1], [2, 2]]
 
 
-def test_a_class_that_no_label_names_is_believed_only_when_certain() -> None:
-    p = np.array([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0]])
-    assert noise.thresholds(p, np.array([0, 1]))[2] == 1
+def test_a_class_that_no_sample_is_believed_to_be_is_an_average_one() -> None:
+    p = np.array([[0.5, 0.4, 0.1]] * 30 + [[0.1, 0.8, 0.1]] * 30)
+    label = np.array([0] * 27 + [2] * 3 + [1] * 24 + [2] * 6)
+    counts = noise.anchor_counts(p, label, share=1.0)
+    assert counts.tolist() == [[27, 0, 0], [0, 24, 0], [3, 6, 0]]
+    found = noise.label_given_truth(counts)
+    # 51 of 60 labels are right; the others name 0 and 1 as 27 to 24
+    assert np.allclose(found[:, 2], [0.15 * 27 / 51, 0.15 * 24 / 51, 0.85])
+    assert np.allclose(found.sum(axis=0), 1)
+    # 30 samples and three of an average class, of whose wrong labels 9 are 2 and 24 are 1
+    assert np.allclose(found[:, 0], [(27 + 3 * 0.85) / 33, 3 * 0.15 * 24 / 33 / 33, (3 + 3 * 0.15 * 9 / 33) / 33])
+
+
+def test_one_class_alone_is_believed_and_named() -> None:
+    found = noise.label_given_truth(np.array([[5.0, 0.0], [0.0, 0.0]]))
+    assert np.isfinite(found).all() and np.allclose(found.sum(axis=0), 1)
 
 
 def test_posterior_is_bayes_rule() -> None:
@@ -32,11 +45,6 @@ def test_posterior_is_bayes_rule() -> None:
     assert np.allclose(found, parts / parts.sum())
 
 
-def test_label_given_truth_sums_to_one_for_each_truth() -> None:
-    found = noise.label_given_truth(np.array([[8.0, 0.0], [2.0, 0.0]]), prior=1.0)
-    assert np.allclose(found, [[9 / 12, 0.5], [3 / 12, 0.5]])
-
-
 def test_known_class_dependent_noise_is_found_again() -> None:
     """Where one class is often mistaken for one other, that mistake becomes likelier than the same belief elsewhere."""
     rng = np.random.default_rng(3)
@@ -44,8 +52,28 @@ def test_known_class_dependent_noise_is_found_again() -> None:
     truth = rng.integers(0, 3, 6000)
     label = np.array([rng.choice(3, p=given_by_true[:, t]) for t in truth])
     belief = 0.8 * np.eye(3)[truth] + 0.2 * rng.dirichlet([1, 1, 1], 6000)
-    found = noise.label_given_truth(noise.confident_joint(belief, label))
+    found = noise.label_given_truth(noise.anchor_counts(belief, label))
     assert np.abs(found - given_by_true).max() < 0.04
     unsure = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
     doubt = 1 - noise.posterior(unsure, np.array([1, 1]), found)[[0, 1], [1, 1]]
     assert doubt[0] > doubt[1] + 0.1
+
+
+def test_odds_are_raised_alike_until_the_doubts_have_their_sum() -> None:
+    doubt = np.array([0.0, 0.02, 0.3, 0.3, 0.9, 1.0])
+    for total in (0.5, 2.0, 4.5):
+        found = noise.with_total(doubt, total)
+        assert abs(found.sum() - total) < 1e-6
+        odds, before = found[1:5] / (1 - found[1:5]), doubt[1:5] / (1 - doubt[1:5])
+        assert np.allclose(odds / before, odds[0] / before[0])
+        assert (np.diff(found) >= 0).all()
+    assert np.isfinite(noise.with_total(doubt, 0.0)).all() and np.isfinite(noise.with_total(doubt, 6.0)).all()
+
+
+def test_the_expected_number_of_wrong_labels_is_that_of_the_truth() -> None:
+    rng = np.random.default_rng(5)
+    given_by_true = np.array([[0.7, 0.02, 0.02], [0.25, 0.96, 0.03], [0.05, 0.02, 0.95]])
+    truth = rng.integers(0, 3, 6000)
+    label = np.array([rng.choice(3, p=given_by_true[:, t]) for t in truth])
+    expected = noise.expected_wrong(np.eye(3)[truth], given_by_true)
+    assert abs(expected - (label != truth).sum()) < 100

@@ -24,18 +24,31 @@ def test_wrong_labels_come_first_and_the_truth_is_proposed(found: Audit) -> None
 
 
 def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:
-    """Belief, confident joint and Bayes' rule once more, sample by sample."""
+    """Belief, anchors, Bayes' rule and the sum of the doubts once more, sample by sample."""
     label, n, c = evidence.label, 40, len(evidence.classes)
     belief = np.array([(evidence.model[i] + evidence.model[found.neighbour[i]].mean(0)) / 2 for i in range(n)])
-    least = [np.mean([belief[i, j] for i in range(n) if label[i] == j]) for j in range(c)]
-    joint = np.ones((c, c))
+    counts = np.zeros((c, c))
+    for j in range(c):
+        own = sorted(
+            (i for i in range(n) if max(range(c), key=lambda k: belief[i, k]) == j), key=lambda i: -belief[i, j]
+        )
+        for i in own[: max(20, -(-len(own) // 2))]:
+            counts[label[i], j] += 1
+    right = sum(counts[j, j] for j in range(c)) / counts.sum()
+    named = counts.sum(1) / counts.sum()
+    given = np.zeros((c, c))
+    for j in range(c):
+        for i in range(c):
+            average = right if i == j else (1 - right) * named[i] / (1 - named[j])
+            given[i, j] = (counts[i, j] + c * average) / (counts[:, j].sum() + c)
+    odds, expected = [], 0.0
     for i in range(n):
-        reached = [j for j in range(c) if belief[i, j] >= least[j]]
-        if reached:
-            joint[label[i], max(reached, key=lambda j: belief[i, j])] += 1
-    for i in range(n):
-        parts = [belief[i, j] ** DISCOUNT * joint[label[i], j] / joint[:, j].sum() for j in range(c)]
-        assert abs(found.doubt[i] - (1 - parts[label[i]] / sum(parts))) < 1e-9
+        parts = [belief[i, j] ** DISCOUNT * given[label[i], j] for j in range(c)]
+        odds.append(sum(parts) / parts[label[i]] - 1)
+        expected += sum(parts[j] / sum(parts) * (1 - given[j, j]) for j in range(c))
+    times = found.doubt / (1 - found.doubt) / np.array(odds)
+    assert np.allclose(times, times[0], rtol=1e-5)
+    assert abs(found.doubt.sum() - expected) < 1e-5
     assert np.allclose(found.proposed, belief)
 
 

@@ -1,63 +1,71 @@
 """How labels of this data set go wrong, and what that says of one label.
 
-The confident joint counts, for each pair (given i, believed j), the samples labelled i that are believed to be j: those
-whose answer to j reaches the mean answer to j of the samples labelled j, the class's own threshold (C. Northcutt,
-L. Jiang, I. Chuang, "Confident Learning", JAIR 70 (2021), section 3.1). Its columns, divided by their sums, estimate
-P(given i | true j). With q(j | x), what is believed of a picture before its label is looked at, Bayes' rule gives
+The samples of which a model is surest that they show class j, its anchors, nearly all show it, whatever their labels
+say: how these labels are spread estimates P(given i | true j) (the anchor points of G. Patrini et al., "Making Deep
+Neural Networks Robust to Label Noise", CVPR 2017, many a class instead of one). With q(j | x), what is believed of a
+picture before its label is looked at, Bayes' rule gives
 
     P(true j | x, given i)  ~  q(j | x) P(given i | true j).
+
+All samples that are believed to be j, as in the confident joint of Northcutt et al. (2021), would put more of the
+model's own mistakes down to the labels; EXPERIMENTS.md has both.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def thresholds(probability: Floats, label: Ints) -> Floats:
-    """(C,) mean probability of each class over the samples that carry its label; 1 for a class that none carries.
+def anchor_counts(probability: Floats, label: Ints, share: float = 0.5, least: int = 20) -> Floats:
+    """(C, C) counts, row = given label, column = the class that they are anchors of.
+
+    Anchors of j are those of the samples believed to be j (no other class is more probable; of equals the first counts)
+    whose p(j) is highest: `share` of them, but at least `least` where there are so many. Of a class that no sample is
+    believed to be there are none.
 
     Args:
         probability: (N, C) rows summing to 1, made without the samples' own labels.
         label: (N,) in [0, C).
-    """
-    found = np.ones(probability.shape[1])
-    for j in range(len(found)):
-        if (label == j).any():
-            found[j] = probability[label == j, j].mean()
-    return found
-
-
-def confident_joint(probability: Floats, label: Ints) -> Floats:
-    """(C, C) counts, row = given label, column = the class that is believed instead (or as well).
-
-    A sample counts for the most probable of the classes whose threshold its answer reaches, and for none if it reaches
-    none.
-
-    Args:
-        probability: (N, C) as for `thresholds`.
-        label: (N,).
+        share: in (0, 1].
+        least: at least 1.
     """
     c = probability.shape[1]
-    reached = probability >= thresholds(probability, label)[None, :]
-    believed = np.where(reached, probability, -1.0).argmax(axis=1)
-    known = reached.any(axis=1)
-    joint = np.zeros((c, c))
-    np.add.at(joint, (label[known], believed[known]), 1.0)
-    return joint
+    believed = probability.argmax(axis=1)
+    counts = np.zeros((c, c))
+    for j in range(c):
+        own = np.flatnonzero(believed == j)
+        surest = own[np.argsort(-probability[own, j], kind="stable")]
+        anchors = surest[: max(least, math.ceil(share * len(own)))]
+        counts[:, j] = np.bincount(label[anchors], minlength=c)
+    return counts
 
 
-def label_given_truth(joint: Floats, prior: float = 1.0) -> Floats:
-    """(C, C) P(given i | true j) from a confident joint: its columns with `prior` counts added, divided by their sums.
+def label_given_truth(counts: Floats, prior: float = 1.0) -> Floats:
+    """(C, C) P(given i | true j): the columns of the counts with `prior` times C more of an average class, as shares.
+
+    An average class is labelled right as often as all anchors together, and wrong labels name the others as often as
+    all anchors' labels do. So a pair that was never seen is rare, not impossible, and a class without anchors, often
+    one of few samples, is taken for an average one.
 
     Args:
-        joint: (C, C), row = given, column = believed.
-        prior: pseudo-counts of every cell, above 0: a pair that was never seen is rare, not impossible.
+        counts: (C, C), row = given, column = believed, as of `anchor_counts`; not all 0.
+        prior: above 0.
     """
-    smooth = joint + prior
+    c, total = len(counts), counts.sum()
+    right, named = np.trace(counts) / total, counts.sum(axis=1) / total
+    average = np.tile(named[:, None], (1, c)) + 1e-9
+    np.fill_diagonal(average, 0.0)
+    average *= (1 - right) / average.sum(axis=0, keepdims=True)
+    np.fill_diagonal(average, right)
+    smooth = counts + prior * c * average
     return np.asarray(smooth / smooth.sum(axis=0, keepdims=True), dtype=np.float64)
 
 
@@ -71,5 +79,29 @@ def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: floa
         discount: in (0, 1]; below 1 what is believed counts for less: models that learned from the same wrong labels
             are surer than they ought to be, and not independent of the label they are to judge.
     """
-    joint = np.maximum(belief, 1e-12) ** discount * given_by_true[label]
+    joint = np.maximum(belief, 1e-12) ** discount * np.maximum(given_by_true[label], 1e-12)
     return np.asarray(joint / joint.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def expected_wrong(truth: Floats, given_by_true: Floats) -> float:
+    """How many labels are wrong: the samples that show a class, times the share that is labelled otherwise, summed.
+
+    Args:
+        truth: (N, C) P(true j | x, given label), as of `posterior`.
+        given_by_true: (C, C) P(given i | true j).
+    """
+    return float(truth.sum(axis=0) @ (1 - np.diag(given_by_true)))
+
+
+def with_total(doubt: Floats, total: float) -> Floats:
+    """(N,) the same odds times one number for all, so that the doubts sum to `total`; their order stays.
+
+    Args:
+        doubt: (N,) in [0, 1]; kept 1e-12 away from both.
+        total: in (0, N); kept as far away from both.
+    """
+    least, n = 1e-12, len(doubt)
+    odds = logit(np.clip(doubt, least, 1 - least))
+    wanted = min(max(total, n * 1e-6), n * (1 - 1e-6))
+    by = brentq(lambda shift: float(expit(odds + shift).sum()) - wanted, -60.0, 60.0, xtol=1e-10)
+    return np.asarray(expit(odds + by), dtype=np.float64)

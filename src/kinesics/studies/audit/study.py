@@ -102,7 +102,9 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
     What is believed of a picture before its own label is looked at, q(j | x), is the mean of up to three answers: by
     the finished model, by the out-of-fold model where there are folds, and the mean answer to the neighbours (out of
     fold where there are folds). `noise.posterior` then weighs the given label by how labels of this data set go wrong.
-    The learned uncertainty and the constructed distribution are listed as signals; they contain the label itself.
+    As models that have learned from a label believe in it, all odds are raised alike until the doubts sum to the number
+    of wrong labels that the noise model expects. The learned uncertainty and the constructed distribution are listed as
+    signals; they contain the label itself.
 
     Args:
         evidence: of a run.
@@ -125,8 +127,9 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
         found["fold_margin"] = signals.margin(folds, label)
     answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
     belief = np.mean(answers, axis=0)
-    given_by_true = noise.label_given_truth(noise.confident_joint(belief, label))
-    doubt = signals.disbelief(noise.posterior(belief, label, given_by_true, DISCOUNT), label)
+    given_by_true = noise.label_given_truth(noise.anchor_counts(belief, label))
+    truth = noise.posterior(belief, label, given_by_true, DISCOUNT)
+    doubt = noise.with_total(signals.disbelief(truth, label), noise.expected_wrong(truth, given_by_true))
     return Audit(evidence, found, belief, doubt, neighbour)
 
 
