@@ -256,14 +256,14 @@ def changed_settings(run: Run, recipe: Recipe) -> list[str]:
         before = yaml.safe_load(stored.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{stored} can't be read: {error}", hint="start anew in another --out folder") from error
-    changed = _differences(before, dataclasses.asdict(recipe))
+    changed = differences(before, dataclasses.asdict(recipe))
     return [name for name in changed if name not in ("out", "data", "fit.threads", "fit.device")]
 
 
-def _differences(before: object, now: object, name: str = "") -> list[str]:
+def differences(before: object, now: object, name: str = "") -> list[str]:
     """Dotted names of the settings that differ; those that an older version did not know are passed over."""
     if isinstance(before, dict) and isinstance(now, dict):
-        return [d for key in before for d in _differences(before[key], now.get(key), f"{name}.{key}".lstrip("."))]
+        return [d for key in before for d in differences(before[key], now.get(key), f"{name}.{key}".lstrip("."))]
     return [] if before == now else [name]
 
 

@@ -23,6 +23,7 @@ from kinesics.engine.classifier import probabilities
 from kinesics.engine.config import Recipe
 from kinesics.engine.fit import fit, predict_all, step_seed
 from kinesics.engine.loading import RunData
+from kinesics.engine.session import differences
 from kinesics.engine.task import Task
 from kinesics.engine.transfer import start_from
 from kinesics.errors import UserError
@@ -124,9 +125,9 @@ def _claim(folder: Path, recipe: Recipe, data: RunData, k: int) -> None:
             raise UserError(
                 f"{note} can't be read: {error}", hint=f"delete {folder}, or choose another --out"
             ) from error
-        if changed := [name for name in now if before.get(name) != now[name]]:
+        if changed := differences(before, now) + [name for name in now if name not in before]:
             raise UserError(
-                f"{folder} holds folds of another training (changed: {', '.join(changed)})",
+                f"{folder} holds folds of another training (changed: {', '.join(changed[:6])})",
                 hint="give the same --folds and manifest, delete that folder, or choose another --out",
             )
         return
