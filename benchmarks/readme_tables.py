@@ -332,6 +332,8 @@ AUDIT = {
     ("cross_entropy", "cleanlab_normalized_margin"): "cleanlab, normalised margin",
     ("cross_entropy", "neighbour_doubt"): "neighbours' labels",
     ("cross_entropy", "around_doubt"): "answers to the neighbours",
+    ("ldlva", "model_doubt"): "1 - p(label), LDLVA",
+    ("ldlva", "around_doubt"): "answers to the neighbours, LDLVA",
     ("ldlva", "uncertainty"): "LDLVA's λ",
     ("ldlva", "constructed_doubt"): "LDLVA's constructed distribution",
 }
