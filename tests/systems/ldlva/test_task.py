@@ -11,11 +11,12 @@ from kinesics.data.emotions import BASIC, circumplex_coordinates
 from kinesics.data.samples import Samples
 from kinesics.engine.config import FitConfig
 from kinesics.engine.prediction import Emotion
-from kinesics.engine.task import DataSpec
+from kinesics.engine.task import DataSpec, Preparation
 from kinesics.systems.ldlva import losses
+from kinesics.systems.ldlva import task as module
 from kinesics.systems.ldlva.config import LDLVAConfig
 from kinesics.systems.ldlva.model import Calibration
-from kinesics.systems.ldlva.neighbours import nearest
+from kinesics.systems.ldlva.neighbours import Neighbourhood, nearest
 from kinesics.systems.ldlva.task import LDLVA
 
 N, K = 24, 3
@@ -130,6 +131,29 @@ def test_lambda_moves_as_far_in_any_batch_where_its_rate_goes_by_the_batch():
     assert torch.allclose(alone, together[:2], rtol=1e-4) and (alone.abs() > 0.001).all()
     assert torch.allclose(moved(0, [5, 9]), alone * 32, rtol=1e-4)  # a batch of 2 divides by 2, not by 64
     assert torch.allclose(moved(0, [5, 9, 1, 20]), moved(64, [5, 9, 1, 20]) * 16, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("wrong", "start"), [(0, 0.05), (6, 0.25), (23, 0.9)])
+def test_lambda_starts_at_the_share_of_wrong_labels_that_sure_teachers_expect(monkeypatch, wrong, start):
+    task, samples = make_task(uncertainty_start="expected")
+    label = samples.columns["label"]
+    sure = np.eye(7)[np.where(np.arange(N) < wrong, (label + 1 + np.arange(N) % 6) % 7, label)]
+    place = Neighbourhood(sure @ circumplex_coordinates(BASIC), "teacher", teacher=sure)
+    monkeypatch.setattr(module, "locate", lambda *_: place)
+    task.prepare(samples, Preparation(lambda *_: None, FitConfig(), 0, None))
+    assert np.allclose(task.uncertainty.numpy(), start, atol=0.01)
+    assert task.notes["uncertainty_start"] == pytest.approx(start, abs=0.01)
+
+
+@pytest.mark.parametrize("options", [{}, {"uncertainty_start": "expected"}])
+def test_lambda_starts_where_it_is_told_without_a_teacher_or_a_wish(monkeypatch, options):
+    task, samples = make_task(**options)
+    teacher = None if options else np.full((N, 7), 1 / 7)
+    place = Neighbourhood(np.random.default_rng(0).uniform(-1, 1, (N, 2)), "columns", teacher=teacher)
+    monkeypatch.setattr(module, "locate", lambda *_: place)
+    task.prepare(samples, Preparation(lambda *_: None, FitConfig(), 0, None))
+    assert np.allclose(task.uncertainty.numpy(), 0.4)
+    assert "uncertainty_start" not in task.notes
 
 
 def test_bank_is_written_for_the_drawn_samples_alone():

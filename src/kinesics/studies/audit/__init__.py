@@ -2,8 +2,7 @@
 
 evidence.py   what a finished run, K folds of its recipe and its feature space say of each training sample
 signals.py    each of that as a number against the given label
-noise.py      how labels of this data set go wrong, and Bayes' rule for one label
-study.py      all together: the ranking, audit.csv
+study.py      all together, by Bayes' rule (`kinesics.metrics.label_noise`): the ranking, audit.csv
 gallery.py    the ranking as one HTML page: look, decide by keyboard, export
 decisions.py  decisions.csv: read, checked, written
 review.py     what decisions make of a manifest

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from kinesics.data.tables import number_cells, write_rows
 from kinesics.files import atomic_write
-from kinesics.studies.audit import noise, signals
+from kinesics.metrics import label_noise
+from kinesics.studies.audit import signals
 from kinesics.studies.audit.evidence import Evidence
 
 Floats = NDArray[np.float64]
@@ -101,10 +102,10 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
 
     What is believed of a picture before its own label is looked at, q(j | x), is the mean of up to three answers: by
     the finished model, by the out-of-fold model where there are folds, and the mean answer to the neighbours (out of
-    fold where there are folds). `noise.posterior` then weighs the given label by how labels of this data set go wrong.
-    As models that have learned from a label believe in it, all odds are raised alike until the doubts sum to the number
-    of wrong labels that the noise model expects. The learned uncertainty and the constructed distribution are listed as
-    signals; they contain the label itself.
+    fold where there are folds). `label_noise.posterior` then weighs the given label by how labels of this data set go
+    wrong. As models that have learned from a label believe in it, all odds are raised alike until the doubts sum to the
+    number of wrong labels that the noise model expects. The learned uncertainty and the constructed distribution are
+    listed as signals; they contain the label itself.
 
     Args:
         evidence: of a run.
@@ -127,9 +128,10 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
         found["fold_margin"] = signals.margin(folds, label)
     answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
     belief = np.mean(answers, axis=0)
-    given_by_true = noise.label_given_truth(noise.anchor_counts(belief, label))
-    truth = noise.posterior(belief, label, given_by_true, DISCOUNT)
-    doubt = noise.with_total(signals.disbelief(truth, label), noise.expected_wrong(truth, given_by_true))
+    given_by_true = label_noise.label_given_truth(label_noise.anchor_counts(belief, label))
+    truth = label_noise.posterior(belief, label, given_by_true, DISCOUNT)
+    expected = label_noise.expected_wrong(truth, given_by_true)
+    doubt = label_noise.with_total(signals.disbelief(truth, label), expected)
     return Audit(evidence, found, belief, doubt, neighbour)
 
 

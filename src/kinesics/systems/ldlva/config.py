@@ -58,6 +58,9 @@ class LDLVAConfig:
     # uncertainty lambda
     uncertainty_init: float = 0.5
     """Uncertainty lambda of every sample at the start, in (0, 1)."""
+    uncertainty_start: str = "constant"
+    """Where every lambda begins: at `uncertainty_init` ("constant"), or at the share of wrong labels that the teacher's
+    out-of-fold predictions expect, kept in [0.05, 0.9] ("expected"; without a teacher at `uncertainty_init`)."""
     uncertainty_lr: float = 10.0
     """Rate of lambda's own SGD; it is not scheduled."""
     uncertainty_batch: int = 0
@@ -128,6 +131,7 @@ _CHOICES = {
     "source": ("auto", "columns", "teacher", "votes"),
     "similarity": ("gaussian", "laplace"),
     "bank_start": ("teacher", "label", "uniform"),
+    "uncertainty_start": ("constant", "expected"),
     "reduction": ("mean", "sum"),
     "class_weights": ("none", "balanced"),
     "centres": ("trained", "moved"),

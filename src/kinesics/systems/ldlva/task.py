@@ -19,10 +19,14 @@ from kinesics.engine.fit import step_seed
 from kinesics.engine.optimizers import OptimizerSpec, build_optimizer
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.task import Batch, DataSpec, Preparation
+from kinesics.metrics.label_noise import expected_share
 from kinesics.systems.ldlva import losses
 from kinesics.systems.ldlva.config import LDLVAConfig
 from kinesics.systems.ldlva.model import Calibration
 from kinesics.systems.ldlva.neighbours import locate, nearest, project, teacher_classifier
+
+_START_RANGE = (0.05, 0.9)
+"""Lambda has no gradient at 0 and 1."""
 
 _NEVER = 2**30
 """Epoch in which samples are placed for good."""
@@ -78,6 +82,10 @@ class LDLVA(Classifier):
         self._find_neighbours(place.position)
         if self.config.neighbours == "bank":
             self._fill_bank(data, place.teacher)
+        if self.config.uncertainty_start == "expected" and place.teacher is not None:
+            share = float(np.clip(expected_share(place.teacher, data.columns["label"]), *_START_RANGE))
+            self.uncertainty_logit.data.fill_(float(np.log(share / (1 - share))))
+            self.notes["uncertainty_start"] = round(share, 4)
         self.notes["valence_arousal"] = place.source
         if place.source == "teacher":
             relocates = self.config.relocate and self.config.neighbours == "bank"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinesics.studies.audit import noise
+from kinesics.metrics import label_noise as noise
 
 
 def test_anchors_by_hand() -> None:
@@ -77,3 +77,13 @@ def test_the_expected_number_of_wrong_labels_is_that_of_the_truth() -> None:
     label = np.array([rng.choice(3, p=given_by_true[:, t]) for t in truth])
     expected = noise.expected_wrong(np.eye(3)[truth], given_by_true)
     assert abs(expected - (label != truth).sum()) < 100
+
+
+def test_the_expected_share_of_flipped_labels_is_found() -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.integers(0, 5, 8000)
+    for share in (0.0, 0.2, 0.4):
+        flipped = rng.random(8000) < share
+        label = np.where(flipped, (truth + rng.integers(1, 5, 8000)) % 5, truth)
+        answer = 0.85 * np.eye(5)[truth] + 0.15 * rng.dirichlet(np.ones(5), 8000)
+        assert abs(noise.expected_share(answer, label) - share) < 0.03

@@ -93,6 +93,17 @@ def expected_wrong(truth: Floats, given_by_true: Floats) -> float:
     return float(truth.sum(axis=0) @ (1 - np.diag(given_by_true)))
 
 
+def expected_share(probability: Floats, label: Ints) -> float:
+    """Share of labels that are expected to be wrong, in [0, 1], by answers made without the samples' own labels.
+
+    Args:
+        probability: (N, C) rows summing to 1.
+        label: (N,) in [0, C).
+    """
+    given_by_true = label_given_truth(anchor_counts(probability, label))
+    return expected_wrong(posterior(probability, label, given_by_true), given_by_true) / len(label)
+
+
 def with_total(doubt: Floats, total: float) -> Floats:
     """(N,) the same odds times one number for all, so that the doubts sum to `total`; their order stays.
 
