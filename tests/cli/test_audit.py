@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import pandas as pd
 import pytest
 
 Kinesics = Callable[..., Any]
@@ -83,6 +84,35 @@ def test_folds_add_their_signals_and_are_remembered(kinesics: Kinesics, faces: P
     assert [path.stat().st_mtime_ns for path in sorted((out / "folds").glob("*.npz"))] == stamps
     answer = kinesics("audit", run, "--folds", 3)
     assert answer.code == 2 and "changed: folds" in answer.err
+    (out / "audit.json").unlink()  # as where it was killed while writing
+    assert kinesics("audit", run, "--top", 7).code == 0
+    before = json.loads((out / "audit.json").read_text())["settings"]
+    assert (before["folds"], before["top"]) == (2, 7)
+    assert kinesics("audit", run).code == 0
+    assert json.loads((out / "audit.json").read_text())["settings"] == before
+    tuned = tmp_path / "tuned"
+    assert kinesics("train", "cross_entropy", "--data", faces, "--out", tuned, *fit, "--weights", run).code == 0
+    answer = kinesics("audit", tuned, "--folds", 2)
+    assert answer.code == 2 and "has learned from 60 of these samples" in answer.err
+    assert kinesics("audit", tuned).code == 0
+
+
+@pytest.mark.parametrize("change", ["more", "others"])
+def test_a_manifest_of_other_classes_is_refused(
+    kinesics: Kinesics, run: Path, manifest: Path, tmp_path: Path, change: str
+) -> None:
+    """Rows of the test split decide which classes there are, and so which number a class has."""
+    table = pd.read_csv(manifest)
+    table["path"] = [str(manifest.parent / path) for path in table["path"]]
+    test = table["split"] == "test"
+    if change == "others":
+        table = table[~(test & (table["label"] == "fear"))]
+    first = table.index[table["split"] == "test"][0]
+    table.loc[first, "label"] = "contempt"
+    other = tmp_path / "other.csv"
+    table.drop(columns=[name for name in table if name.startswith("p_")]).to_csv(other, index=False)
+    answer = kinesics("audit", run, "--data", other, "--out", tmp_path / "a")
+    assert answer.code == 2 and "contempt" in answer.err and "has the classes" in answer.err
 
 
 def test_review_serves_the_audit_that_is_there(

@@ -57,6 +57,23 @@ def test_figures(copy: Path, faces: Path, kinesics: Callable[..., Any]) -> None:
         assert (part["uncertainty"].iloc[0], part["uncertainty"].iloc[-1]) == (own.max(), own.min())
 
 
+def test_votes_over_more_classes_than_the_run_knows(
+    copy: Path, faces: Path, tmp_path: Path, kinesics: Callable[..., Any]
+) -> None:
+    table = pd.read_csv(faces)
+    table["path"] = [str(faces.parent / path) for path in table["path"]]
+    shares = [name for name in table if name.startswith("p_")]
+    table[shares] = table[shares] * 0.8
+    table["p_contempt"] = 0.2
+    more = tmp_path / "more.csv"
+    table.to_csv(more, index=False)
+    answer = kinesics("report", copy, "--figures", "--data", more)
+    assert answer.code == 0, answer.err
+    votes = pd.read_csv(copy / "figures" / "votes.csv")
+    assert [name for name in votes if name.startswith("votes_")] == [f"votes_{name}" for name in BASIC]
+    assert votes[[f"votes_{name}" for name in BASIC]].sum(axis=1).to_numpy() == pytest.approx(1)
+
+
 def test_labels_without_votes_and_without_learned_uncertainty(
     copy: Path, faces: Path, tmp_path: Path, kinesics: Callable[..., Any]
 ) -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 EPILOG = """Writes to --out, which is RUN/audit unless given: audit.csv (all training samples, the most doubtful first),
 audit.json, and gallery.html (the first --top of them, on one page that needs nothing else).
 --folds K trains the run's own recipe K more times, each time without one part of the samples, and goes on where it was
-stopped; it costs about K trainings and finds more.
+stopped; it costs about K trainings and finds more. --folds, --neighbours and --top are remembered: without them the
+audit that lies in --out is done again as it was.
 --review opens the page on this machine and saves each decision in decisions.csv beside the manifest at once.
 kinesics data apply-review MANIFEST DECISIONS.csv OUT.csv writes the corrected manifest."""
 
@@ -33,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
         "--data", metavar="MANIFEST", help="the manifest that the run was trained on, where it lies now"
     )
     parser.add_argument("--folds", type=int, metavar="K", help="parts of the cross-validation; 0 for none (0)")
-    parser.add_argument("--neighbours", type=int, default=20, metavar="K", help="neighbours that are asked (20)")
+    parser.add_argument("--neighbours", type=int, metavar="K", help="neighbours that are asked (20)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the results go (RUN/audit)")
-    parser.add_argument("--top", type=int, default=300, metavar="N", help="samples on the page (300)")
+    parser.add_argument("--top", type=int, metavar="N", help="samples on the page (300)")
     parser.add_argument("--decisions", type=Path, metavar="FILE", help="decisions (decisions.csv beside the manifest)")
     parser.add_argument(
         "--propose-decisions",
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--review", action="store_true", help="open the page on this machine and save decisions")
     parser.add_argument("--port", type=int, default=0, help="of the review; 0 takes a free one (0)")
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N, for the run's answers (cpu)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (cpu for the answers, the run's own for the folds)")
     given = parser.parse_args(list(argv))
     _check(given)
     from kinesics.studies.audit.session import AuditSession
@@ -85,8 +86,8 @@ def _check(given: argparse.Namespace) -> None:
     from kinesics.engine.config import require
 
     require(given.folds is None or given.folds == 0 or given.folds >= 2, "--folds", given.folds, "0, or 2 or more")
-    require(given.neighbours >= 1, "--neighbours", given.neighbours, "at least 1")
-    require(given.top >= 1, "--top", given.top, "at least 1")
+    require(given.neighbours is None or given.neighbours >= 1, "--neighbours", given.neighbours, "at least 1")
+    require(given.top is None or given.top >= 1, "--top", given.top, "at least 1")
     require(0 <= given.port < 65536, "--port", given.port, "in [0, 65535]")
     count, doubt = given.propose_decisions, given.propose_above
     require(count is None or count >= 1, "--propose-decisions", count, "at least 1")

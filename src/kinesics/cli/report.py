@@ -39,6 +39,8 @@ def main(argv: Sequence[str]) -> int:
     run = Run.find(given.run)
     recipe = _recipe(run.folder, given.data)
     task = load(run.folder).task
+    if given.figures and task.spec.classes:  # a manifest with votes may have more classes than the run knows
+        recipe = dataclasses.replace(recipe, classes=list(task.spec.classes))
     data = load_data(recipe, task.truth)
     split, samples = ("valid", data.valid) if data.test is None else ("test", data.test)
     if given.figures:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from kinesics.data.samples import Samples
@@ -29,6 +30,10 @@ from kinesics.engine.transfer import start_from
 from kinesics.errors import UserError
 from kinesics.files import atomic_write
 from kinesics.progress import log
+from kinesics.systems.recipe import read_recipe
+
+_ANCESTORS = 16
+"""Runs that started from runs that started from runs ..., as far back as is looked."""
 
 _SEED = 8
 """Keeps the folds' random numbers apart from those that the engine draws from the same seed."""
@@ -61,10 +66,12 @@ def out_of_fold(task_class: type[Task], recipe: Recipe, data: RunData, k: int, f
         folder: keeps each fold's answers; a killed call goes on where it was, a finished one only reads.
 
     Raises:
-        UserError: k is out of range, or `folder` holds the folds of another recipe or of other data.
+        UserError: k is out of range, `folder` holds the folds of another recipe or of other data, or the recipe starts
+            from weights that have learned from these samples.
     """
     train = data.train
     fold = folds(len(train), k, train.columns["label"], train.extra.get("group"), recipe.seed)
+    _check_start(recipe.weights, train)
     _claim(folder, recipe, data, k)
     probability = np.zeros((len(train), len(data.classes)))
     for part in range(k):
@@ -107,6 +114,34 @@ def _read_fold(path: Path, inside: np.ndarray, n_classes: int) -> np.ndarray:
     if not np.array_equal(position, inside) or probability.shape != (len(inside), n_classes):
         raise UserError(f"{path} answers for other samples than this fold's", hint="choose another --out folder")
     return np.asarray(probability, dtype=np.float64)
+
+
+def _check_start(weights: str | None, train: Samples) -> None:
+    """Refuse folds that start from a run which has seen the samples' labels; warn where nobody can tell."""
+    given, names = weights, set(map(str, train.names))
+    for _ in range(_ANCESTORS):
+        if not weights:
+            return
+        folder = Path(weights).parent if Path(weights).is_file() else Path(weights)
+        try:
+            seen = pd.read_csv(folder / "samples.csv", dtype=str, usecols=["path"], keep_default_na=False)["path"]
+        except (OSError, ValueError):
+            log.warning(
+                "the folds start from --weights %s: if it has learned from these samples, it has seen the labels that "
+                "are judged, and finds too few wrong",
+                weights,
+            )
+            return
+        if known := len(names & set(seen)):
+            raise UserError(
+                f"the run starts from --weights {given}, and {weights} has learned from {known} of these samples: "
+                "folds that start there have seen the labels that they are to judge",
+                hint="audit with --folds 0, or audit a run that was trained without --weights",
+            )
+        try:
+            weights = read_recipe(folder / "config.yaml").weights
+        except UserError:
+            return
 
 
 def _claim(folder: Path, recipe: Recipe, data: RunData, k: int) -> None:

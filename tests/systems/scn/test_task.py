@@ -145,6 +145,21 @@ def test_a_relabelled_sample_is_not_taught_its_votes(make: Callable[..., Any]) -
     assert found == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_a_replaced_label_is_smoothed_like_any_other(make: Callable[..., Any]) -> None:
+    task, samples = make(rank_weight=0.0, label_smoothing=0.2)
+    batch = batch_of(task, samples, [2, 5])
+    task.eval()
+    with torch.no_grad():
+        log_p = torch.log_softmax(task.features_and_logits(batch["image"])[1].double(), 1)
+        task.sample_label[5] = 1
+        batch["distribution"] = torch.full((2, log_p.shape[1]), 1 / log_p.shape[1])  # of a manifest with votes
+        found = task.training_step(batch)["loss"].item()
+    taught = torch.full_like(log_p, 0.2 / log_p.shape[1])
+    taught[0, batch["label"][0]] += 0.8
+    taught[1, 1] += 0.8
+    assert found == pytest.approx(-(taught * log_p).sum(1).mean().item(), rel=1e-5)
+
+
 def test_a_learnt_margin_only_shrinks(make: Callable[..., Any]) -> None:
     task, samples = make(learn_margin=True, margin=0.5)
     task.training_step(batch_of(task, samples, list(range(8))))["loss"].backward()

@@ -58,7 +58,7 @@ class Evidence:
         return self.samples.classes
 
 
-def gather(folder: Path, data: str, n_folds: int, out: Path, device: str = "cpu") -> Evidence:
+def gather(folder: Path, data: str, n_folds: int, out: Path, device: str | None = None) -> Evidence:
     """Read the run, answer for its training samples, and train its folds where they are asked for.
 
     Args:
@@ -66,7 +66,7 @@ def gather(folder: Path, data: str, n_folds: int, out: Path, device: str = "cpu"
         data: its manifest, wherever it lies now.
         n_folds: K of the cross-validation, 0 for none.
         out: where the folds' answers are kept.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda or cuda:N, for the run's answers and the folds; None for cpu and the run's own.
 
     Raises:
         UserError: no finished run, no classifier, or a manifest whose training samples are not the run's.
@@ -76,12 +76,19 @@ def gather(folder: Path, data: str, n_folds: int, out: Path, device: str = "cpu"
     if not isinstance(task, Classifier):
         raise UserError(f"{folder} is a run of {system}, which learns no labels", hint="audit a run of a classifier")
     recipe = _recipe(run, data)
+    if device:
+        recipe = replace(recipe, fit=replace(recipe.fit, device=device))
     loaded = load_data(recipe, task.truth)
     train = loaded.train
     if "label" not in train.columns:
         raise UserError(f"{data} has no labels to audit", hint="give the manifest that the run was trained on")
+    if loaded.classes != task.spec.classes:
+        raise UserError(
+            f"{data} has the classes {', '.join(loaded.classes)}; {folder} knows {', '.join(task.spec.classes)}",
+            hint="give the manifest that the run was trained on, with all its rows, also those of valid and test",
+        )
     learned = _learned(run, train)
-    place(task, choose_device(device, "--device"))
+    place(task, choose_device(device or "cpu", "--device"))
     model, feature = answers(task, train, 2 * recipe.fit.batch_size)
     return Evidence(
         samples=train,

@@ -19,7 +19,7 @@ from kinesics.studies.audit.evidence import gather
 from kinesics.studies.audit.gallery import write_gallery
 from kinesics.studies.audit.study import Audit, audit, write_audit
 
-FORMAT = 1
+FORMAT = 2
 """Of audit.json; results of another one are made anew."""
 
 
@@ -35,7 +35,7 @@ class AuditSession:
         folds: K of the cross-validation, 0 for none.
         neighbours: K of the neighbour search.
         top: samples on the page.
-        device: of the run's answers.
+        device: of the run's answers and of the folds; None for cpu and the run's own.
     """
 
     run: Path
@@ -45,7 +45,7 @@ class AuditSession:
     folds: int = 0
     neighbours: int = 20
     top: int = 300
-    device: str = "cpu"
+    device: str | None = None
 
     @classmethod
     def open(
@@ -54,8 +54,8 @@ class AuditSession:
         data: str | None = None,
         out: Path | None = None,
         decisions: Path | None = None,
-        folds: int | None = None,
-        **settings: Any,
+        device: str | None = None,
+        **settings: int | None,
     ) -> AuditSession:
         """An audit with its defaults filled in.
 
@@ -64,8 +64,9 @@ class AuditSession:
             data: manifest; by default where it was when the run was trained.
             out: RUN/audit by default.
             decisions: decisions.csv beside the manifest by default.
-            folds: by default those of the audit that lies in `out`, else 0.
-            settings: the other attributes.
+            device: of the run's answers (cpu) and of the folds (the run's own).
+            settings: folds, neighbours and top; None for those of the audit that lies in `out`, or of folds that were
+                begun there.
 
         Raises:
             UserError: no finished run.
@@ -73,11 +74,16 @@ class AuditSession:
         folder = Run.find(run).folder
         where = out or folder / "audit"
         manifest = data or _data_of(folder)
-        if folds is None:
-            settings_before = _read_json(where / "audit.json").get("settings")
-            before = settings_before.get("folds") if isinstance(settings_before, dict) else None
-            folds = before if type(before) is int else 0
-        return cls(folder, manifest, where, decisions or Path(manifest).parent / "decisions.csv", folds, **settings)
+        settings_before = _read_json(where / "audit.json").get("settings")
+        before = _read_json(where / "folds" / "folds.json")
+        before |= settings_before if isinstance(settings_before, dict) else {}
+        chosen: dict[str, int] = {}
+        for name in ("folds", "neighbours", "top"):
+            asked = settings.get(name)
+            remembered = before[name] if type(before.get(name)) is int else getattr(cls, name)
+            chosen[name] = remembered if asked is None else asked
+        file = decisions or Path(manifest).parent / "decisions.csv"
+        return cls(folder, manifest, where, file, device=device, **chosen)
 
     def settings(self) -> dict[str, Any]:
         """What decides the results."""

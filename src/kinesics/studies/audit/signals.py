@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_BLOCK = 1024
-"""Samples whose similarities to all others are in memory at once."""
+_BLOCK, _SIMILARITIES = 1024, 2**25
+"""Samples, and pairs, whose similarities are in memory at once: about 20 bytes a pair."""
 
 
 def disbelief(probability: Floats, label: Ints) -> Floats:
@@ -55,8 +55,9 @@ def nearest(feature: Floats, k: int, group: NDArray[np.object_] | None = None) -
     unit = (feature / np.maximum(length, 1e-12)).astype(np.float32)
     code = _group_codes(n, group)
     index, cosine = np.full((n, k), -1, dtype=np.int64), np.zeros((n, k))
-    for start in range(0, n, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, n))
+    block = max(1, min(_BLOCK, _SIMILARITIES // n))
+    for start in range(0, n, block):
+        rows = np.arange(start, min(start + block, n))
         similarity = unit[rows] @ unit.T
         similarity[code[rows][:, None] == code[None, :]] = -np.inf
         best = np.argpartition(-similarity, k - 1, axis=1)[:, :k]

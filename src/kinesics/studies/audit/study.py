@@ -23,7 +23,7 @@ SIGNALS = {
     "uncertainty": "learned by the run for each label",
     "constructed_doubt": "1 - d(label) of the distribution that the run constructed",
     "neighbour_doubt": "share of the neighbours that carry another label",
-    "around_doubt": "1 - mean p(label) over the neighbours, by models that have not seen this sample's label",
+    "around_doubt": "1 - mean p(label) over the neighbours, out of fold where there are folds",
     "fold_doubt": "1 - p(label) by the model that was trained without the sample",
     "fold_margin": "how far another class is ahead of the label for that model",
 }

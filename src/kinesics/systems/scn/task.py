@@ -90,8 +90,8 @@ class SCN(Classifier):
         high = losses.high_importance(whole, self.config.beta)
         target = self.targets({**batch, "label": label})
         replaced = label != batch["label"]
-        if "distribution" in batch:  # votes belong to the label that was replaced
-            target = torch.where(replaced.unsqueeze(1), F.one_hot(label, self.spec.n_classes).float(), target)
+        if self.config.labels == "votes" and "distribution" in batch:  # votes belong to the label that was replaced
+            target = torch.where(replaced.unsqueeze(1), self.targets({"label": label}), target)
         cls = losses.weighted_cross_entropy(importance, logits, target, self.sample_weights(label))
         margin = self.config.margin if self.margin is None else self.margin.squeeze()
         rank = losses.rank_regularisation(whole, high, margin)
