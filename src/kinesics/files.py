@@ -55,6 +55,30 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             Path(temporary).unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep others, in this process or another, from changing a file between reading and writing it.
+
+    It holds among those who ask for it alone. The lock is a hidden file beside `path`, as `path` itself is replaced.
+
+    Raises:
+        UserError: the folder can't be written to.
+    """
+    import fcntl  # POSIX
+
+    target = Path(path)
+    make_folder(target.parent)
+    try:
+        handle = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(f"can't write {target}: {error.strerror}", hint="choose another folder") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder that results are written to, and those above it.
 

@@ -69,7 +69,7 @@ def served(found: Audit, tmp_path: Path) -> Iterator[Served]:
 
 
 def test_it_listens_on_this_machine_alone_under_a_token_of_its_own(found: Audit, tmp_path: Path) -> None:
-    review = Review(b"", [], (), tmp_path / "d.csv")
+    review = Review(b"", [], (), (), tmp_path / "d.csv")
     tokens = set()
     for _ in range(2):
         server, address = make_server(review)
@@ -98,6 +98,44 @@ def test_decisions_are_saved_at_once_and_can_be_taken_back(served: Served) -> No
     assert read_decisions(served.file, served.classes)[path].kind == "keep"
     assert served.decide(position=2, path=path, decision="none", label="")[0] == 200
     assert list(read_decisions(served.file, served.classes)) == ["elsewhere.png"]
+
+
+def test_two_reviews_and_an_editor_keep_each_others_decisions(served: Served) -> None:
+    """Each of them has read the file before the others wrote."""
+    folder = served.file.parent
+    other = Review.open(folder / "gallery.html", served.file, str(folder / "manifest.csv"))
+    assert served.decide(position=0, path=served.paths[0], decision="keep")[0] == 200
+    other.decide({"position": 1, "path": served.paths[1], "decision": "drop"})
+    with served.file.open("a", encoding="utf-8") as stream:
+        stream.write("by-hand.png,drop,,\n")
+    assert served.decide(position=2, path=served.paths[2], decision="keep")[0] == 200
+    everything = ["elsewhere.png", *served.paths[:2], "by-hand.png", served.paths[2]]
+    assert list(read_decisions(served.file, served.classes)) == everything
+    assert served.ask("GET", f"/{served.token}/decisions.csv")[1] == served.file.read_bytes()
+    served.file.write_text("path,decision\nx.png,maybe\n")
+    for status, text in (
+        served.decide(position=3, path=served.paths[3], decision="keep"),
+        served.ask("GET", f"/{served.token}/decisions.csv"),
+    ):
+        assert status == 500 and b"line 2: decision must be one of" in text
+    assert served.file.read_text() == "path,decision\nx.png,maybe\n"
+
+
+def test_decisions_of_many_at_once_are_all_saved(served: Served) -> None:
+    folder = served.file.parent
+    reviews = [Review.open(folder / "gallery.html", served.file, str(folder / "manifest.csv")) for _ in served.paths]
+
+    def decide(position: int) -> None:
+        for kind in ("keep", "none", "drop"):
+            reviews[position].decide({"position": position, "path": served.paths[position], "decision": kind})
+
+    threads = [threading.Thread(target=decide, args=(position,)) for position in range(len(served.paths))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    saved = read_decisions(served.file, served.classes)
+    assert {name: saved[name].kind for name in served.paths} == dict.fromkeys(served.paths, "drop")
 
 
 def test_what_it_refuses(served: Served) -> None:
@@ -142,4 +180,4 @@ def test_a_page_or_decisions_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken(served: Served, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"--port {served.port} can't be used"):
-        make_server(Review(b"", [], (), tmp_path / "d.csv"), served.port)
+        make_server(Review(b"", [], (), (), tmp_path / "d.csv"), served.port)

@@ -11,7 +11,7 @@ from pathlib import Path
 from kinesics.data.reading import as_class
 from kinesics.data.tables import at_lines, csv_columns, write_rows
 from kinesics.errors import UserError
-from kinesics.files import atomic_write
+from kinesics.files import atomic_write, locked
 
 KINDS = ("keep", "drop", "relabel")
 """keep: the given label is right; drop: the sample is of no use; relabel: `label` is right instead."""
@@ -97,6 +97,26 @@ def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
     text = decisions_text(decisions)
     with atomic_write(path, "w") as stream:
         stream.write(text)
+
+
+def change_decision(path: Path, classes: Sequence[str], name: str, decision: Decision | None) -> None:
+    """Set or take back the decision on one sample in decisions.csv; all others stay as they stand there now.
+
+    Args:
+        path: of the file, which may be missing.
+        classes: labels that there are.
+        name: path of the sample.
+        decision: None takes it back.
+
+    Raises:
+        UserError: the file can't be read or written.
+    """
+    with locked(path):
+        found = read_decisions(path, classes) if path.exists() else {}
+        found.pop(name, None)
+        if decision is not None:
+            found[name] = decision
+        write_decisions(path, found.values())
 
 
 def _shown(decision: Decision) -> str:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from kinesics.data.manifest import read as read_manifest
 from kinesics.errors import UserError
-from kinesics.studies.audit.decisions import KINDS, Decision, decisions_text, now, read_decisions, write_decisions
+from kinesics.studies.audit.decisions import KINDS, Decision, change_decision, decisions_text, now, read_decisions
 from kinesics.studies.audit.gallery import AS_FILE, SERVED, page_content
 
 LARGEST_REQUEST = 16_384
@@ -30,21 +29,23 @@ IDLE_S = 30.0
 
 @dataclass
 class Review:
-    """The page and the decisions behind it.
+    """The page and the file of decisions behind it.
+
+    The file is read anew each time: another review or an editor may have changed it.
 
     Args:
         page: of the gallery, as served.
         paths: of its samples, in the order of the page.
-        classes: labels that there are.
+        classes: labels that the page offers.
+        known: labels that the file may hold.
         file: decisions.csv; decisions on other samples in it are kept.
     """
 
     page: bytes
     paths: list[str]
     classes: tuple[str, ...]
+    known: tuple[str, ...]
     file: Path
-    decisions: dict[str, Decision] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, gallery: Path, file: Path, manifest: str) -> Review:
@@ -58,21 +59,30 @@ class Review:
         except (OSError, ValueError) as error:
             raise UserError(f"{gallery} can't be read: {error}", hint="run kinesics audit again") from error
         content = page_content(text)
-        classes = read_manifest(manifest).classes
-        found = read_decisions(file, classes) if file.exists() else {}
         for before, after in zip(AS_FILE, SERVED, strict=True):
             text = text.replace(before, after, 1)
-        return cls(text.encode(), [item["path"] for item in content["items"]], tuple(content["classes"]), file, found)
+        paths, classes = [item["path"] for item in content["items"]], tuple(content["classes"])
+        review = cls(text.encode(), paths, classes, read_manifest(manifest).classes, file)
+        review.decisions()
+        return review
+
+    def decisions(self) -> dict[str, Decision]:
+        """What the file holds now.
+
+        Raises:
+            UserError: it can't be read.
+        """
+        return read_decisions(self.file, self.known) if self.file.exists() else {}
 
     def decide(self, message: Any) -> None:
-        """Take one decision and write the file.
+        """Take one decision into the file as it stands now.
 
         Args:
             message: {"position": int, "path": str, "decision": one of KINDS or "none", "label": str}.
 
         Raises:
             ValueError: it is anything else.
-            UserError: the file can't be written.
+            UserError: the file can't be read or written.
         """
         if not isinstance(message, dict):
             raise ValueError("expected an object")
@@ -86,12 +96,8 @@ class Review:
             raise ValueError("no such decision")
         if kind == "relabel" and label not in self.classes:
             raise ValueError("no such label")
-        with self.lock:
-            changed = {name: known for name, known in self.decisions.items() if name != path}
-            if kind != "none":
-                changed[path] = Decision(path, kind, label if kind == "relabel" else "", now())
-            write_decisions(self.file, changed.values())
-            self.decisions = changed
+        decision = None if kind == "none" else Decision(path, kind, label if kind == "relabel" else "", now())
+        change_decision(self.file, self.known, path, decision)
 
 
 def make_server(review: Review, port: int = 0, token: str | None = None) -> tuple[ThreadingHTTPServer, str]:
@@ -143,9 +149,12 @@ def _handler(review: Review, token: str) -> type[BaseHTTPRequestHandler]:
             if name == "":
                 self.answer(200, review.page, "text/html; charset=utf-8")
             elif name == "decisions.csv":
-                with review.lock:
-                    text = decisions_text(review.decisions.values())
-                self.answer(200, text.encode("utf-8", "replace"), "text/csv; charset=utf-8")
+                try:
+                    text = decisions_text(review.decisions().values())
+                except (UserError, OSError) as error:
+                    self.answer(500, str(error).encode("utf-8", "replace"))
+                else:
+                    self.answer(200, text.encode("utf-8", "replace"), "text/csv; charset=utf-8")
             else:
                 self.answer(404, b"there is nothing here")
 
