@@ -6,6 +6,7 @@ const letters = "123456789bcdefghilmnoqstvwxyz";  // none of the keys that mean 
 const decisions = new Map();  // position -> {decision, label, when}
 const past = [];  // [position, what was decided before], the latest last
 const cards = [];
+const unsaved = new Set();  // positions whose decision the server does not have yet
 let sending = Promise.resolve();  // one after the other, so that the last decision on a sample is the one that stays
 let shown = [];
 let now = 0;  // place in shown
@@ -40,14 +41,26 @@ async function send(position) {
   const known = decisions.get(position);
   const body = {position, path: data.items[position].path, decision: known ? known.decision : "none",
     label: known ? known.label : ""};
-  try {
-    const answer = await fetch("decision", {method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify(body)});
-    if (!answer.ok) throw new Error(await answer.text());
-    say("saved");
-  } catch (error) {
-    say("Not saved: " + error.message, true);
+  const answer = await fetch("decision", {method: "POST", headers: {"Content-Type": "application/json"},
+    body: JSON.stringify(body)});
+  if (!answer.ok) throw new Error(await answer.text());
+}
+
+// Send everything that is not saved, what failed before included.
+async function save() {
+  let fault = null;
+  for (const position of [...unsaved]) {
+    unsaved.delete(position);  // before it is sent: decided again meanwhile, it is sent again
+    try {
+      await send(position);
+    } catch (error) {
+      unsaved.add(position);
+      fault = error;
+      if (error instanceof TypeError) break;  // no answer at all: the others would get none either
+    }
   }
+  at("unsaved").textContent = fault ? `${unsaved.size} not saved` : "";
+  say(fault ? `Not saved: ${fault.message}. The next decision tries again.` : "saved", Boolean(fault));
 }
 
 function adopt(rows) {
@@ -122,7 +135,9 @@ function undo() {
 
 function settle(position) {
   paint(position);
-  if (served) sending = sending.then(() => send(position)); else { say(""); remember(); }
+  if (!served) { say(""); remember(); return; }
+  unsaved.add(position);
+  sending = sending.then(save);
 }
 
 function chosenClass(position) {
@@ -355,6 +370,7 @@ async function start() {
   at("help").addEventListener("click", () => at("keys").showModal());
   at("close").addEventListener("click", () => at("keys").close());
   document.addEventListener("keydown", key);
+  window.addEventListener("beforeunload", (event) => { if (unsaved.size) event.preventDefault(); });
   filter(0, false);
   window.scrollTo(0, 0);
   document.documentElement.dataset.ready = "yes";
