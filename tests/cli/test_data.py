@@ -129,3 +129,18 @@ def test_help_loads_no_heavy_library() -> None:
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'PIL', 'torch', 'scipy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_apply_review_takes_emotions_and_classes_that_no_row_has(tmp_path, capsys):
+    source, decisions, out = (tmp_path / name for name in ("m.csv", "decisions.csv", "out.csv"))
+    source.write_text("path,label\na.png,neutral\nb.png,happiness\nc.png,neutral\n")
+    decisions.write_text("path,decision,label\na.png,relabel,contempt\n")
+    assert kinesics(["data", "apply-review", str(source), str(decisions), str(out)]) == 0
+    assert read(out).column("label").tolist() == ["contempt", "happiness", "neutral"]
+    decisions.write_text("path,decision,label\na.png,relabel,bored\nb.png,relabel,7\n")
+    assert kinesics(["data", "apply-review", str(source), str(decisions), str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "lines 2, 3: unknown label" in told and "--classes" in told
+    chosen = ["--classes", "bored, 7.0"]
+    assert kinesics(["data", "apply-review", str(source), str(decisions), str(out), *chosen]) == 0
+    assert read(out).column("label").tolist() == ["bored", "7", "neutral"]

@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     review.add_argument("decisions", metavar="DECISIONS.csv", help="what kinesics audit or its page wrote")
     review.add_argument("out", metavar="OUT.csv", help="the corrected manifest to write (.csv or .parquet)")
     review.add_argument(
+        "--classes", metavar="NAMES", help="labels besides those of the manifest and the emotions, separated by commas"
+    )
+    review.add_argument(
         "--clear-votes", action="store_true", help="make the p_ columns of relabelled rows blank (they are kept)"
     )
     return parser
@@ -158,12 +161,13 @@ def _stats(manifest: str, by: str, as_json: bool) -> int:
     return 0
 
 
-def _apply_review(manifest: str, decisions: str, out: str, clear_votes: bool) -> int:
+def _apply_review(manifest: str, decisions: str, out: str, classes: str | None, clear_votes: bool) -> int:
     from pathlib import Path
 
     from kinesics.data.manifest import read
+    from kinesics.data.reading import as_class
     from kinesics.errors import UserError
-    from kinesics.studies.audit.decisions import read_decisions
+    from kinesics.studies.audit.decisions import known_labels, read_decisions
     from kinesics.studies.audit.review import apply_decisions
 
     for given, what in ((manifest, "the manifest itself"), (decisions, "the file of decisions, which would be lost")):
@@ -171,7 +175,8 @@ def _apply_review(manifest: str, decisions: str, out: str, clear_votes: bool) ->
             raise UserError(f"{out} is {what}", hint="write the corrected one beside it, under another name")
     rows = read(manifest)
     source = Path(decisions)
-    done = apply_decisions(rows, read_decisions(source, rows.classes), source, clear_votes)
+    known = known_labels(rows.classes, [as_class(name) for name in (classes or "").split(",") if name.strip()])
+    done = apply_decisions(rows, read_decisions(source, known), source, clear_votes)
     done.manifest.write(out)
     print(
         f"{out}: {len(done.manifest):,} of {len(rows):,} rows; {done.relabelled:,} relabelled, "

@@ -138,6 +138,18 @@ def test_decisions_of_many_at_once_are_all_saved(served: Served) -> None:
     assert {name: saved[name].kind for name in served.paths} == dict.fromkeys(served.paths, "drop")
 
 
+def test_classes_of_the_run_that_no_row_of_the_manifest_has(served: Served) -> None:
+    """What the page offers is taken, and can be read by the next review, of another run too."""
+    folder = served.file.parent
+    one = served.classes[0]
+    (folder / "manifest.csv").write_text(f"path,label\na.png,{one}\n")
+    served.file.write_text("path,decision,label\nelsewhere.png,relabel,contempt\n")
+    for _ in range(2):
+        review = Review.open(folder / "gallery.html", served.file, str(folder / "manifest.csv"))
+        review.decide({"position": 0, "path": served.paths[0], "decision": "relabel", "label": review.classes[-1]})
+    assert [row.label for row in review.decisions().values()] == ["contempt", review.classes[-1]]
+
+
 def test_what_it_refuses(served: Served) -> None:
     before = served.file.read_bytes()
     path = served.paths[0]

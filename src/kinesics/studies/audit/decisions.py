@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinesics.data.emotions import VOCABULARY
 from kinesics.data.reading import as_class
 from kinesics.data.tables import at_lines, csv_columns, write_rows
 from kinesics.errors import UserError
@@ -45,6 +46,12 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
+def known_labels(*classes: Sequence[str]) -> tuple[str, ...]:
+    """Labels that decisions may give: the classes of a manifest or a run, and the words for emotions, in which one run
+    may have another class than the manifest and the next run."""
+    return tuple(dict.fromkeys(name for names in (*classes, VOCABULARY) for name in names))
+
+
 def read_decisions(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
     """Decisions by path, in the order of the file.
 
@@ -70,7 +77,8 @@ def read_decisions(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
     relabels = [row for row in rows if row.kind == "relabel"]
     _refuse(path, [row for row in relabels if not row.label], "relabel needs a label")
     unknown = [row for row in relabels if row.label not in classes]
-    _refuse(path, unknown, f"unknown label; known: {', '.join(classes)}")
+    hint = "correct it; where it is a class of the run alone, name it to apply-review by --classes"
+    _refuse(path, unknown, f"unknown label; known: {', '.join(classes)}", hint)
     first: dict[str, Decision] = {}
     for row in rows:
         before = first.setdefault(row.path, row)
@@ -123,6 +131,6 @@ def _shown(decision: Decision) -> str:
     return f"{decision.kind} {decision.label}".strip()
 
 
-def _refuse(path: Path, faulty: list[Decision], what: str) -> None:
+def _refuse(path: Path, faulty: list[Decision], what: str, hint: str | None = None) -> None:
     if faulty:
-        raise UserError(f"{path}: {at_lines([row.line for row in faulty])}: {what}")
+        raise UserError(f"{path}: {at_lines([row.line for row in faulty])}: {what}", hint)

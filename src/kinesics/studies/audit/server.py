@@ -17,7 +17,15 @@ from typing import Any
 
 from kinesics.data.manifest import read as read_manifest
 from kinesics.errors import UserError
-from kinesics.studies.audit.decisions import KINDS, Decision, change_decision, decisions_text, now, read_decisions
+from kinesics.studies.audit.decisions import (
+    KINDS,
+    Decision,
+    change_decision,
+    decisions_text,
+    known_labels,
+    now,
+    read_decisions,
+)
 from kinesics.studies.audit.gallery import AS_FILE, SERVED, page_content
 
 LARGEST_REQUEST = 16_384
@@ -37,7 +45,7 @@ class Review:
         page: of the gallery, as served.
         paths: of its samples, in the order of the page.
         classes: labels that the page offers.
-        known: labels that the file may hold.
+        known: labels that the file may hold: those of the page, of the manifest, and words for emotions.
         file: decisions.csv; decisions on other samples in it are kept.
     """
 
@@ -62,7 +70,7 @@ class Review:
         for before, after in zip(AS_FILE, SERVED, strict=True):
             text = text.replace(before, after, 1)
         paths, classes = [item["path"] for item in content["items"]], tuple(content["classes"])
-        review = cls(text.encode(), paths, classes, read_manifest(manifest).classes, file)
+        review = cls(text.encode(), paths, classes, known_labels(read_manifest(manifest).classes, classes), file)
         review.decisions()
         return review
 
