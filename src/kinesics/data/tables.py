@@ -28,12 +28,16 @@ def at_lines(lines: Sequence[int]) -> str:
     return f"line{'s' if len(lines) > 1 else ''} {first}"
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(path: Path, header_like: str = "path,label,split") -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of a UTF-8, comma-separated file; the header comes first and names are
     stripped.
 
     Blank lines are passed over. The first line of the file is line 1; a row that spans lines has its first
     line's number.
+
+    Args:
+        path: of the file.
+        header_like: the first line as it may be, for the hint where the file is empty.
 
     Raises:
         UserError: no such file, empty, not UTF-8, NUL bytes, broken quotes, nameless or repeated columns.
@@ -75,7 +79,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             hint="save the file as UTF-8 CSV (is it UTF-16, or a picture?)",
         )
     if header is None:
-        raise UserError(f"{path} is empty", hint="the first line must name the columns: path,label,split")
+        raise UserError(f"{path} is empty", hint=f"the first line must name the columns: {header_like}")
     if ragged:
         raise UserError(
             f"{path}: {at_lines(ragged)}: not {len(header)} cells, as the header has",
@@ -83,13 +87,20 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         )
 
 
-def csv_columns(path: Path, required: Sequence[str]) -> tuple[list[int], dict[str, list[str]]]:
+def csv_columns(
+    path: Path, required: Sequence[str], header_like: str = "path,label,split"
+) -> tuple[list[int], dict[str, list[str]]]:
     """Line numbers of the rows of a CSV, and its columns as text.
+
+    Args:
+        path: of the file.
+        required: columns that must be there.
+        header_like: as of `csv_rows`.
 
     Raises:
         UserError: as `csv_rows`, and when a required column is not there.
     """
-    rows = csv_rows(path)
+    rows = csv_rows(path, header_like)
     _, header = next(rows)
     missing = [name for name in required if name not in header]
     if missing:

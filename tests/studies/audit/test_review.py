@@ -48,6 +48,7 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "must name the columns: path,decision,label,when"),
         ("path,label\na,b\n", "no column 'decision'"),
         ("path,decision\na.png,keep\n,keep\n", "line 3: no path"),
         (

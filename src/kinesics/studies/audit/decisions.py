@@ -14,6 +14,8 @@ from kinesics.data.tables import at_lines, csv_columns, write_rows
 from kinesics.errors import UserError
 from kinesics.files import atomic_write, locked
 
+COLUMNS = ("path", "decision", "label", "when")
+
 KINDS = ("keep", "drop", "relabel")
 """keep: the given label is right; drop: the sample is of no use; relabel: `label` is right instead."""
 
@@ -63,7 +65,7 @@ def read_decisions(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
         UserError: a missing column, a blank path, an unknown decision or label, or two rows that decide differently on
             one path; with the numbers of the lines.
     """
-    lines, columns = csv_columns(path, ("path", "decision"))
+    lines, columns = csv_columns(path, ("path", "decision"), ",".join(COLUMNS))
     blank = [""] * len(lines)
     labels, whens = columns.get("label", blank), columns.get("when", blank)
     rows = [
@@ -96,7 +98,7 @@ def decisions_text(decisions: Iterable[Decision]) -> str:
     rows = list(decisions)
     stream = io.StringIO()
     columns = [[r.path for r in rows], [r.kind for r in rows], [r.label for r in rows], [r.when for r in rows]]
-    write_rows(stream, ["path", "decision", "label", "when"], columns)
+    write_rows(stream, list(COLUMNS), columns)
     return stream.getvalue()
 
 
