@@ -142,6 +142,14 @@ def test_review_serves_the_audit_that_is_there(
     decisions.unlink()
 
 
+def test_the_page_has_the_name_of_the_folder_one_is_in(
+    kinesics: Kinesics, run: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run)
+    assert kinesics("audit", ".", "--data", manifest, "--out", tmp_path / "a", "--top", 2).code == 0
+    assert f"<title>Audit of {run.name}</title>" in (tmp_path / "a" / "gallery.html").read_text()
+
+
 def test_what_is_refused(kinesics: Kinesics, run: Path, faces: Path, manifest: Path, tmp_path: Path) -> None:
     assert "no trained model" in kinesics("audit", tmp_path).err
     assert "--folds must be 0, or 2 or more; got 1" in kinesics("audit", run, "--folds", 1).err

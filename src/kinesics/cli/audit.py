@@ -37,7 +37,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--neighbours", type=int, metavar="K", help="neighbours that are asked (20)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the results go (RUN/audit)")
     parser.add_argument("--top", type=int, metavar="N", help="samples on the page (300)")
-    parser.add_argument("--decisions", type=Path, metavar="FILE", help="decisions (decisions.csv beside the manifest)")
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="decisions (decisions.csv beside the manifest; MANIFEST-decisions.csv in a second round)",
+    )
     parser.add_argument(
         "--propose-decisions",
         type=int,

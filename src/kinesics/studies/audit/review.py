@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,21 +59,14 @@ def apply_decisions(
     Raises:
         UserError: a path that the manifest doesn't have or has in several rows; nothing would be left.
     """
-    paths = [str(name) for name in manifest.column("path")]
-    places: dict[str, list[int]] = {}
-    for position, name in enumerate(paths):
-        places.setdefault(name, []).append(position)
+    places = _places(manifest)
     if unknown := [name for name in decisions if name not in places]:
         raise UserError(
             f"{source}: {at_lines([decisions[name].line for name in unknown])}: {manifest.path} has no such path: "
             f"{', '.join(unknown[:3])}",
             hint="paths must be written as in the manifest that was audited",
         )
-    if several := [name for name in decisions if len(places[name]) > 1]:
-        lines = [int(line) for name in several for line in manifest.lines[places[name]]]
-        raise UserError(
-            f"{manifest.path}: {at_lines(lines)}: {several[0]} stands in several rows; a decision can't say which"
-        )
+    refuse_shared(manifest, decisions)
     table = manifest.table.copy()
     label = table["label"].to_numpy().copy() if "label" in table else np.full(len(table), "", dtype=object)
     before = table[BEFORE].to_numpy() if BEFORE in table else label.copy()
@@ -103,6 +96,34 @@ def apply_decisions(
         votes_against=0 if clear_votes else int(against.sum()),
         votes_cleared=int(cleared.sum()) if clear_votes else 0,
     )
+
+
+def refuse_shared(manifest: Manifest, paths: Iterable[str]) -> None:
+    """Refuse to decide by path on images that stand in several rows, such as faces in boxes of one photograph.
+
+    Args:
+        manifest: that the decisions are for.
+        paths: that are decided on.
+
+    Raises:
+        UserError: one of them stands in several rows.
+    """
+    places = _places(manifest)
+    if several := [name for name in dict.fromkeys(paths) if len(places.get(name, ())) > 1]:
+        lines = [int(line) for name in several for line in manifest.lines[places[name]]]
+        raise UserError(
+            f"{manifest.path}: {at_lines(lines)}: {several[0]} stands in several rows; a decision goes by path and "
+            "can't say which",
+            hint="cut the faces out into files of their own, or leave one row per image, and train on that manifest",
+        )
+
+
+def _places(manifest: Manifest) -> dict[str, list[int]]:
+    """Positions of the rows that each path stands in."""
+    places: dict[str, list[int]] = {}
+    for position, name in enumerate(manifest.column("path")):
+        places.setdefault(str(name), []).append(position)
+    return places
 
 
 def _votes(manifest: Manifest, label: np.ndarray, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

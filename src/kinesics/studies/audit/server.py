@@ -27,6 +27,7 @@ from kinesics.studies.audit.decisions import (
     read_decisions,
 )
 from kinesics.studies.audit.gallery import AS_FILE, SERVED, page_content
+from kinesics.studies.audit.review import refuse_shared
 
 LARGEST_REQUEST = 16_384
 """Bytes of a decision; more is refused unread."""
@@ -60,7 +61,7 @@ class Review:
         """Read the page that was written, and the decisions that there are already.
 
         Raises:
-            UserError: the page or the decisions can't be read.
+            UserError: the page or the decisions can't be read, or the page has images that stand in several rows.
         """
         try:
             text = gallery.read_text(encoding="utf-8")
@@ -70,7 +71,9 @@ class Review:
         for before, after in zip(AS_FILE, SERVED, strict=True):
             text = text.replace(before, after, 1)
         paths, classes = [item["path"] for item in content["items"]], tuple(content["classes"])
-        review = cls(text.encode(), paths, classes, known_labels(read_manifest(manifest).classes, classes), file)
+        rows = read_manifest(manifest)
+        refuse_shared(rows, paths)
+        review = cls(text.encode(), paths, classes, known_labels(rows.classes, classes), file)
         review.decisions()
         return review
 

@@ -17,6 +17,7 @@ from kinesics.files import atomic_write, make_folder, sha256_file
 from kinesics.studies.audit.decisions import Decision, now, write_decisions
 from kinesics.studies.audit.evidence import gather
 from kinesics.studies.audit.gallery import write_gallery
+from kinesics.studies.audit.review import BEFORE, refuse_shared
 from kinesics.studies.audit.study import Audit, audit, write_audit
 
 FORMAT = 2
@@ -63,13 +64,14 @@ class AuditSession:
             run: directory of a finished run.
             data: manifest; by default where it was when the run was trained.
             out: RUN/audit by default.
-            decisions: decisions.csv beside the manifest by default.
+            decisions: by default decisions.csv beside the manifest, or <its name>-decisions.csv where it was corrected
+                by a review already, whose decisions lie there.
             device: of the run's answers (cpu) and of the folds (the run's own).
             settings: folds, neighbours and top; None for those of the audit that lies in `out`, or of folds that were
                 begun there.
 
         Raises:
-            UserError: no finished run.
+            UserError: no finished run, or no manifest.
         """
         folder = Run.find(run).folder
         where = out or folder / "audit"
@@ -82,7 +84,7 @@ class AuditSession:
             asked = settings.get(name)
             remembered = before[name] if type(before.get(name)) is int else getattr(cls, name)
             chosen[name] = remembered if asked is None else asked
-        file = decisions or Path(manifest).parent / "decisions.csv"
+        file = decisions or _decisions_of(manifest)
         return cls(folder, manifest, where, file, device=device, **chosen)
 
     def settings(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class AuditSession:
         make_folder(self.out)
         (self.out / "audit.json").unlink(missing_ok=True)
         write_audit(found, self.out / "audit.csv")
-        write_gallery(found, self.out / "gallery.html", self.run.name, Path(self.data).name, self.top)
+        write_gallery(found, self.out / "gallery.html", self.run.resolve().name, Path(self.data).name, self.top)
         with atomic_write(self.out / "audit.json", "w") as stream:
             json.dump(
                 {"run": str(self.run), "data": self.data, "settings": self.settings(), **found.summary()},
@@ -144,7 +146,7 @@ class AuditSession:
             How many were written.
 
         Raises:
-            UserError: there are decisions already.
+            UserError: there are decisions already, or one would be on an image that stands in several rows.
         """
         self.check_free()
         _, columns = csv_columns(self.out / "audit.csv", ("path", "label", "proposed", "doubt"))
@@ -155,8 +157,16 @@ class AuditSession:
             for path, label, proposed, value in rows
             if proposed != label and (doubt is None or float(value) >= doubt)
         ][:count]
+        refuse_shared(read_manifest(self.data), [row.path for row in chosen])
         write_decisions(self.decisions, chosen)
         return len(chosen)
+
+
+def _decisions_of(manifest: str) -> Path:
+    """Where the decisions on a manifest lie unless another file is named."""
+    path = Path(manifest)
+    corrected = BEFORE in read_manifest(path).table
+    return path.with_name(f"{path.stem}-decisions.csv" if corrected else "decisions.csv")
 
 
 def _data_of(folder: Path) -> str:
