@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "kinesics"
 FILES = sorted(SOURCE.rglob("*.py"))
 NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 
-FREE = {"errors", "files", "progress"}
+FREE = {"allocator", "errors", "files", "progress"}
 """Modules that every room may use; they use nothing of the package but each other."""
 
 ORDER = (
