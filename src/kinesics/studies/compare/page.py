@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,30 @@ def write_page(
 
 
 def draw(study: Study, table: pd.DataFrame, metric: str) -> dict[str, Picture]:
-    """File stem -> plot: noise (where two shares or more were measured), and a dot plot of the other conditions."""
+    """File stem -> plot: a dot plot of conditions, and noise where two shares of flips or more were measured of the same
+    data; noise_1, noise_2, ... where of several.
+    """
     there = set(table["condition"])
     names = {name: m.text or name for name, m in study.methods.items() if (table["method"] == name).any()}
-    share = {name: c.noise.share for name, c in study.conditions.items() if name in there and _on_the_curve(study, c)}
-    if len(set(share.values())) < 2:
-        share = {}
     columns = [c for c in (metric, metric.replace("accuracy", "kl")) if c in table and table[c].notna().any()]
     columns = list(dict.fromkeys(columns))
     found = {}
-    if share:
+    called = {name: c.text or name for name, c in study.conditions.items()}
+    curves = noise_curves({name: c for name, c in study.conditions.items() if name in there})
+    for number, share in enumerate(curves):
         part = table[table["condition"].isin(list(share))]
         told = "; ".join(
-            f"{names[row['method']]}, {row['schedule']}, {100 * share[row['condition']]:g} %: "
-            + cell_text(row, columns[0])
+            f"{called[row['condition']]}: {names[row['method']]}, {row['schedule']}, "
+            f"{100 * share[row['condition']]:g} %: {cell_text(row, columns[0])}"
             for row in records(part)
         )
         figure = figures.against_noise(table, share, columns, names)
-        found["noise"] = Picture(figure, f"{title_of(columns[0])} against the share of flipped labels. {told}.")
-    others = {n: study.conditions[n].text or n for n in study.conditions if n in there and n not in share}
+        if len(curves) > 1:
+            figure.suptitle(", ".join(called[name] for name in share), x=0.01, ha="left", fontsize=9)
+        stem = f"noise_{number + 1}" if len(curves) > 1 else "noise"
+        found[stem] = Picture(figure, f"{title_of(columns[0])} against the share of flipped labels. {told}.")
+    drawn = {name for curve in curves for name in curve}
+    others = {name: text for name, text in called.items() if name in there and name not in drawn}
     for column in columns if others else []:
         part = table[table["condition"].isin(list(others))]
         told = "; ".join(
@@ -103,16 +109,31 @@ def draw(study: Study, table: pd.DataFrame, metric: str) -> dict[str, Picture]:
     return found
 
 
-def _on_the_curve(study: Study, condition: Condition) -> bool:
-    """Conditions that differ from a flipped one in its noise only: those with flips, and what is the same without."""
-    flipped = [c for c in study.conditions.values() if c.noise.kind != "none"]
-    if condition.noise.kind != "none":
-        return True
-    return any(
-        (c.data, c.label_column, c.n_train, c.test_data)
-        == (condition.data, condition.label_column, condition.n_train, condition.test_data)
-        for c in flipped
-    )
+def noise_curves(conditions: Mapping[str, Condition]) -> list[dict[str, float]]:
+    """Conditions that differ in the share of flipped labels alone, name -> share; only where there are two shares.
+
+    A condition without flips belongs to every curve that is the same but for its flips, whatever their kind.
+    """
+    curves = []
+    flipped = {name: c for name, c in conditions.items() if c.noise.kind != "none"}
+    for kind in unique(replace(c, text="", noise=replace(c.noise, share=0.0)) for c in flipped.values()):
+        share = {
+            name: c.noise.share
+            for name, c in conditions.items()
+            if replace(c, text="", noise=replace(kind.noise if c.noise.kind == "none" else c.noise, share=0.0)) == kind
+        }
+        if len(set(share.values())) > 1:
+            curves.append(share)
+    return curves
+
+
+def unique(conditions: Iterable[Condition]) -> list[Condition]:
+    """Each once, in order of first appearance."""
+    found: list[Condition] = []
+    for condition in conditions:
+        if condition not in found:
+            found.append(condition)
+    return found
 
 
 def _results(study: Study, table: pd.DataFrame, condition: str) -> Section:
