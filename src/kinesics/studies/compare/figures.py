@@ -22,7 +22,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 @styled
 def against_noise(
-    table: pd.DataFrame, share: Mapping[str, float], columns: Sequence[str], names: Mapping[str, str]
+    table: pd.DataFrame, share: Mapping[str, float], columns: Sequence[str], names: Mapping[str, str], title: str = ""
 ) -> Figure:
     """A panel a column of the table and schedule, a line a method; bars are standard errors.
 
@@ -31,6 +31,7 @@ def against_noise(
         share: condition -> share of flipped labels, for the conditions that are drawn.
         columns: such as "accuracy_selected".
         names: method -> how it is called.
+        title: above every panel, before the schedule.
     """
     part = table[table["condition"].isin(list(share))]
     schedules = list(dict.fromkeys(part["schedule"]))
@@ -53,7 +54,7 @@ def against_noise(
                     linestyle=_DASHES[number // len(_MARKERS) % len(_DASHES)], capsize=2, elinewidth=1,
                     label=short(name),
                 )  # fmt: skip
-            _finish(ax, column, schedule if len(schedules) > 1 else "")
+            _finish(ax, column, ", ".join(filter(None, (title, schedule if len(schedules) > 1 else ""))))
             ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %", decimals=0))
             ax.set_xticks(sorted(set(share.values())))
             ax.set_xlabel("flipped labels")

@@ -74,8 +74,8 @@ def write_page(
 
 
 def draw(study: Study, table: pd.DataFrame, metric: str) -> dict[str, Picture]:
-    """File stem -> plot: a dot plot of conditions, and noise where two shares of flips or more were measured of the same
-    data; noise_1, noise_2, ... where of several.
+    """File stem -> plot: a dot plot of conditions, and noise where two shares of flips or more were measured of the
+    same data; noise_1, noise_2, ... where of several.
     """
     there = set(table["condition"])
     names = {name: m.text or name for name, m in study.methods.items() if (table["method"] == name).any()}
@@ -91,9 +91,9 @@ def draw(study: Study, table: pd.DataFrame, metric: str) -> dict[str, Picture]:
             f"{100 * share[row['condition']]:g} %: {cell_text(row, columns[0])}"
             for row in records(part)
         )
-        figure = figures.against_noise(table, share, columns, names)
-        if len(curves) > 1:
-            figure.suptitle(", ".join(called[name] for name in share), x=0.01, ha="left", fontsize=9)
+        ends = [called[name] for name in (min(share, key=share.__getitem__), max(share, key=share.__getitem__))]
+        title = " to ".join(ends) if len(curves) > 1 else ""
+        figure = figures.against_noise(table, share, columns, names, title)
         stem = f"noise_{number + 1}" if len(curves) > 1 else "noise"
         found[stem] = Picture(figure, f"{title_of(columns[0])} against the share of flipped labels. {told}.")
     drawn = {name for curve in curves for name in curve}
