@@ -59,3 +59,15 @@ def test_holm_by_hand() -> None:
     assert holm([0.02, 0.5, 0.01, 0.015]) == pytest.approx([0.045, 0.5, 0.04, 0.045])
     adjusted = holm([0.6, math.nan, 0.7])
     assert adjusted[0] == 1.0 and math.isnan(adjusted[1]) and adjusted[2] == 1.0
+
+
+def test_bootstrap_of_roots_is_that_of_the_rmse() -> None:
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(0, 0.5, (3, 400)) ** 2, rng.normal(0, 0.6, (3, 400)) ** 2
+    low, high, p = paired_bootstrap(first, second, seed=4, draws=4000, root=True)
+    again = []
+    for _ in range(4000):
+        rows = rng.integers(400, size=400)
+        again.append(np.mean([np.sqrt(first[s][rows].mean()) - np.sqrt(second[s][rows].mean()) for s in range(3)]))
+    assert (low, high) == pytest.approx(np.quantile(again, [0.025, 0.975]), abs=0.004)
+    assert low < np.mean(np.sqrt(first.mean(1)) - np.sqrt(second.mean(1))) < high < 0 and p < 0.01

@@ -72,9 +72,9 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def paired_bootstrap(
-    first: ArrayLike, second: ArrayLike, seed: int = 0, draws: int = DRAWS
+    first: ArrayLike, second: ArrayLike, seed: int = 0, draws: int = DRAWS, root: bool = False
 ) -> tuple[float, float, float]:
-    """Bootstrap over test samples of the mean of `first` - `second`: 95 % interval and two-sided p-value.
+    """Bootstrap over test samples of the difference of two methods: 95 % interval and two-sided p-value.
 
     A sample is drawn together with the answers of all seeds to it, which are not independent of each other.
 
@@ -83,18 +83,23 @@ def paired_bootstrap(
         second: (S, N) of the same seeds and samples.
         seed: of the draws.
         draws: resamples B.
+        root: compare the roots of each seed's mean (RMSE, of squared errors) in place of the means.
 
     Returns:
-        lower and upper end, and p = 2 min(share of resampled means <= 0, >= 0), at least 2 / (B + 1), at most 1.
+        lower and upper end, and p = 2 min(share of resampled differences <= 0, >= 0), at least 2 / (B + 1), at most 1.
     """
-    difference = (np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)).mean(axis=0)
-    n = len(difference)
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if not root:  # the mean over seeds can be taken first
+        one, other = one.mean(axis=0, keepdims=True), other.mean(axis=0, keepdims=True)
+    n = one.shape[1]
     rng = np.random.default_rng(seed)
     means = np.empty(draws)
-    block = max(1, 2_000_000 // max(n, 1))
+    block = max(1, 2_000_000 // max(one.size, 1))
     for start in range(0, draws, block):
         rows = rng.integers(n, size=(min(block, draws - start), n))
-        means[start : start + len(rows)] = difference[rows].mean(axis=1)
+        parts = [values[:, rows].mean(axis=2) for values in (one, other)]
+        found = np.sqrt(parts[0]) - np.sqrt(parts[1]) if root else parts[0] - parts[1]
+        means[start : start + len(rows)] = found.mean(axis=0)
     low, high = np.quantile(means, [0.025, 0.975])
     below, above = (means <= 0).sum() + 1, (means >= 0).sum() + 1
     return float(low), float(high), float(min(1.0, 2 * min(below, above) / (draws + 1)))

@@ -118,7 +118,7 @@ def _over_samples(
     order = pairs[0][0].index
     first = np.stack([own.loc[order].to_numpy(dtype=float) for own, _ in pairs])
     second = np.stack([base.loc[order].to_numpy(dtype=float) for _, base in pairs])
-    low, high, p = paired_bootstrap(first, second)
+    low, high, p = paired_bootstrap(first, second, root=metric.startswith("rmse"))
     found = {"bootstrap_low": low, "bootstrap_high": high, "bootstrap_p": p}
     if metric.startswith("accuracy"):
         found = {"mcnemar_p": mcnemar(first.ravel() > 0.5, second.ravel() > 0.5)} | found
