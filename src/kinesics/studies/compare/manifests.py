@@ -7,6 +7,7 @@ flipped by `data.noise.flip_labels`, seed 2 s in the training split and 2 s + 1 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from kinesics.data.splits import split_by_group
 from kinesics.errors import UserError
 from kinesics.studies.compare.cells import classes_of
 from kinesics.studies.compare.config import VOTES, Noise, Study
+
+log = logging.getLogger("kinesics")
 
 TRUTH = "true_label"
 """Column of a derived manifest with the labels as they were before they were made wrong."""
@@ -78,16 +81,22 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         notes.append(f"{condition.n_train} training samples, {condition.sampling}")
     split = table["split"].to_numpy()
     if manifest.classes:
-        table[TRUTH] = _labels(table, manifest, condition.truth_column)
-        table["label"] = _labels(table, manifest, "label")
-        for column, place in (
-            (condition.label_column, split != "test"),
-            (condition.test_label_column, split == "test"),
+        truth = _labels(table, manifest, condition.truth_column)
+        label, kept = _labels(table, manifest, "label"), np.ones(len(table), dtype=bool)
+        for column, which, place in (
+            (condition.label_column, "training and validation", split != "test"),
+            (condition.test_label_column, "test", split == "test"),
         ):
             if column:
-                table.loc[place, "label"] = _labels(table, manifest, column)[place]
-                which = "test" if column == condition.test_label_column else "training and validation"
-                notes.append(f"{which} labels from {column}")
+                label = np.where(place, _labels(table, manifest, column), label)
+                without = place & (label == "")
+                kept &= ~without
+                left = f"; {without.sum()} rows without one are left out" if without.any() else ""
+                notes.append(f"{which} labels from {column}{left}")
+                if left:
+                    log.info("condition %s, seed %d: %s", condition_name, seed, notes[-1])
+        table = table.assign(**{TRUTH: truth, "label": label})[kept].reset_index(drop=True)
+        split = split[kept]
         if condition.noise.kind != "none":
             for number, name in enumerate(("train", "valid")):
                 place = (split == name) & (table["label"] != "").to_numpy()
