@@ -253,11 +253,12 @@ def crossed(folder: Path, faces: Path, conditions: dict[str, Any], **changes: An
     other = faces.with_name("second.csv")
     table.to_csv(other, index=False)
     methods = {"ldlva": {"settings": {"task.teacher_epochs": 1}}}
-    path = written(folder, methods=methods, conditions=conditions, **{"seeds": [0], **changes})
+    path = written(folder, conditions=conditions, **{"methods": methods, "seeds": [0], **changes})
     return "compare", path, "--data", other, "--out", folder / "out"
 
 
 OWN = {"n_train": 24}
+CROSS_ENTROPY = {"system": "cross_entropy"}
 CROSS = {"n_train": 24, "test_label_column": "second"}
 
 
@@ -325,12 +326,58 @@ def test_a_training_that_can_not_be_had_is_made(
     assert "trained in cross-ldlva-short-0" in kinesics(*words, "--dry-run").out
     begun = tmp_path / "out" / "runs" / "own-ldlva-short-0" / "checkpoints"
     shutil.copytree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints", begun)
-    assert "trained in" not in kinesics(*words, "--dry-run").out  # it goes on with its own
+    state = begun.with_name("run.json")
+    state.write_text(state.parents[1].joinpath("cross-ldlva-short-0", "run.json").read_text().replace("finished", "on"))
+    assert "begun," not in kinesics(*words, "--dry-run").out  # it goes on with its own
+    state.unlink()
+    assert "trained in" in kinesics(*words, "--dry-run").out  # nothing tells what those are of
     shutil.rmtree(begun)
     shutil.rmtree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints")
     assert "trained in" not in kinesics(*words, "--dry-run").out
     assert kinesics(*words).code == 0
     assert "trained_in" not in pd.read_csv(results) and len(pd.read_csv(results)) == 2
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["with the other cell", "alone"])
+def test_a_training_taken_over_long_ago_is_not_gone_on_with(
+    own: bool,
+    faces: Path,
+    tmp_path: Path,
+    ran: list[str],
+    kinesics: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A study is stopped before the cell that is only judged begins; then the learning rate is changed."""
+    first = execution._run
+
+    def run(job: Job, *others: Any) -> int:
+        if job.cell.condition == "cross":
+            raise KeyboardInterrupt
+        return first(job, *others)
+
+    def words(folder: Path, lr: float) -> tuple[Any, ...]:
+        common = {"input": {"size": 32}, "fit": {"batch_size": 8, "precision": "fp32", "threads": 1, "lr": lr}}
+        return crossed(folder, faces, {"own": OWN, "cross": CROSS}, common=common, methods={"a": CROSS_ENTROPY})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "_run", run)
+        assert kinesics(*words(tmp_path / "changed", 0.003)).code == 130
+    runs = tmp_path / "changed" / "out" / "runs"
+    assert list((runs / "cross-a-short-0").iterdir()) == [runs / "cross-a-short-0" / "checkpoints"]
+    if own:  # the definition is the same: it is only judged
+        kept = shutil.copytree(runs.parent, tmp_path / "same" / "out") / "results.csv"
+        assert kinesics(*words(tmp_path / "same", 0.003)).code == 0
+        assert list(pd.read_csv(kept)["trained_in"].fillna("")) == ["", "own-a-short-0"]
+    shutil.rmtree(runs / "own-a-short-0")
+    only = () if own else ("--only", "condition=cross")
+    for folder in ("changed", "new"):
+        answer = kinesics(*words(tmp_path / folder, 0.03), "--fresh", *only)
+        assert answer.code == 0, answer.err
+    found, wanted = (
+        (tmp_path / folder / "out" / "runs" / "cross-a-short-0" / "model.safetensors").read_bytes()
+        for folder in ("changed", "new")
+    )
+    assert found == wanted
 
 
 def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:

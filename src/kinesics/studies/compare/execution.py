@@ -33,6 +33,9 @@ log = logging.getLogger("kinesics")
 TRAINED_IN = "trained_in.txt"
 """Beside checkpoints that were taken over: the name of the cell that made them."""
 
+_TRAINING = "training.txt"
+"""Beside them: the fingerprint of the training that they are of (`check_cells`)."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -61,6 +64,19 @@ class Job:
         """Name of the cell whose training it took over; "" where it has its own."""
         path = self.run.checkpoints / TRAINED_IN
         return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+    def checkpoints(self, training: str) -> list[Path]:
+        """What it can go on from, oldest first.
+
+        Args:
+            training: fingerprint of what it is to train by. Without run.json there is nothing else that would tell
+                whether checkpoints, which were taken over then, are of a definition that has changed since.
+        """
+        if self.state == "new":
+            path = self.run.checkpoints / _TRAINING
+            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace").strip() != training:
+                return []
+        return list_checkpoints(self.run.checkpoints)
 
     @property
     def state(self) -> str:
@@ -146,7 +162,7 @@ def shared_trainings(jobs: Sequence[Job], trainings: Mapping[Cell, str]) -> dict
         if job.state == "finished" and not list_checkpoints(job.run.checkpoints):
             continue
         leader = first.setdefault(trainings[job.cell], job)
-        if leader is not job and not list_checkpoints(job.run.checkpoints):
+        if leader is not job and not job.checkpoints(trainings[job.cell]):
             found[job.cell] = leader
     return found
 
@@ -179,6 +195,7 @@ def run_jobs(
     at_a_time: int,
     threads: int,
     on_done: Callable[[Job], None],
+    trainings: Mapping[Cell, str],
     shared: Mapping[Cell, Job] | None = None,
 ) -> dict[Cell, str]:
     """Run cells to their end, going on with those that were begun.
@@ -188,6 +205,7 @@ def run_jobs(
         at_a_time: processes.
         threads: of each.
         on_done: called with each job as it finishes.
+        trainings: from `check_cells`.
         shared: cell -> the job whose training it takes over, once that is finished.
 
     Returns:
@@ -201,7 +219,9 @@ def run_jobs(
         def begin(job: Job) -> Future[int]:
             leader = (shared or {}).get(job.cell)
             if leader is not None and leader.cell not in failed:
-                take_over(job, leader)
+                take_over(job, leader, trainings[job.cell])
+            elif job.run.checkpoints.exists() and not job.checkpoints(trainings[job.cell]):
+                shutil.rmtree(job.run.checkpoints)
             return pool.submit(_run, job, threads, running)
 
         try:
@@ -255,12 +275,13 @@ class _Work:
         return None
 
 
-def take_over(job: Job, leader: Job) -> None:
+def take_over(job: Job, leader: Job, training: str) -> None:
     """Give a cell another's finished training, so that it is only judged.
 
     Args:
         job: without a checkpoint of its own.
         leader: finished; its training differs in test rows alone.
+        training: fingerprint of it.
 
     Raises:
         UserError: files can't be copied.
@@ -271,6 +292,7 @@ def take_over(job: Job, leader: Job) -> None:
         shutil.rmtree(job.run.checkpoints, ignore_errors=True)
         shutil.copytree(leader.run.checkpoints, copy)
         (copy / TRAINED_IN).write_text((leader.trained_in or leader.cell.name) + "\n", encoding="utf-8")
+        (copy / _TRAINING).write_text(training + "\n", encoding="utf-8")
         copy.rename(job.run.checkpoints)
     except OSError as error:
         raise UserError(f"{leader.run.checkpoints} can't be copied to {job.run.folder}: {error}") from error

@@ -174,7 +174,7 @@ def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
                 Run(results_file.parent).write_table(results_file.name, rows)
 
         record(*(job for job in plan.jobs if job.state == "finished"))
-        failed = run_jobs(waiting, jobs, threads_each(jobs), record, shared) if waiting else {}
+        failed = run_jobs(waiting, jobs, threads_each(jobs), record, plan.trainings, shared) if waiting else {}
         return _write(plan, rows, failed)
 
 
