@@ -440,6 +440,70 @@ def test_damaged_results_and_folders(
     assert answer.code == 2 and CELLS[0] in answer.err and ran == []
 
 
+def test_a_changed_study_leaves_the_manifests_of_another(
+    copy: Path, faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Neither its dry run nor its start, which is refused, changes what the cells there are trained on."""
+    before = {path: path.read_bytes() for path in (copy / "manifests").iterdir()}
+    other = written(tmp_path, conditions={"flip30": {"n_train": 24, "noise": {"share": 0.6}}})
+    for more in (("--dry-run", "--fresh"), ("--fresh",)):
+        answer = kinesics("compare", other, "--data", faces, "--out", copy, *more)
+        assert answer.code == 2 and "changed: data" in answer.err and ran == []
+        assert {path: path.read_bytes() for path in (copy / "manifests").iterdir()} == before
+    elsewhere = tmp_path / "elsewhere"
+    answer = kinesics("compare", other, "--data", faces, "--out", elsewhere, "--dry-run")
+    assert answer.code == 0 and not elsewhere.exists()
+
+
+def test_two_studies_write_into_one_file(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second study, in another folder, ends while the first one's cell is trained: both have their rows."""
+    results, first = tmp_path / "all.csv", execution._run
+    words = ("--data", faces, "--results", results)
+    plain: dict[str, Any] = {"methods": {"plain": CROSS_ENTROPY}, "seeds": [0]}
+    other = written(tmp_path / "b", conditions={"fewer": {"n_train": 16}}, **plain)
+
+    def run(job: Job, *others: Any) -> int:
+        if job.cell.condition == "own":
+            assert kinesics("compare", other, "--out", tmp_path / "b" / "out", *words).code == 0
+        return first(job, *others)
+
+    monkeypatch.setattr(execution, "_run", run)
+    one = written(tmp_path / "a", conditions={"own": OWN}, **plain)
+    assert kinesics("compare", one, "--out", tmp_path / "a" / "out", *words).code == 0
+    assert ran == ["fewer-plain-short-0", "own-plain-short-0"]
+    assert sorted(pd.read_csv(results)["condition"]) == ["fewer", "own"]
+
+
+def test_a_study_is_planned_when_no_other_is_at_work(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another one wrote down until it left the folder is known to the plan."""
+    from kinesics.studies.compare import study as compare
+
+    plan, busy = compare.plan_study, []
+
+    def planned(*others: Any, **named: Any) -> Any:
+        try:
+            with execution.only_one(tmp_path / "out"):
+                pass
+        except UserError as error:
+            busy.append(str(error))
+        return plan(*others, **named)
+
+    monkeypatch.setattr(compare, "plan_study", planned)
+    path = written(tmp_path, methods={"plain": CROSS_ENTROPY}, conditions={"own": OWN}, seeds=[0])
+    assert kinesics("compare", path, "--data", faces, "--out", tmp_path / "out").code == 0
+    assert len(busy) == 1 and "another kinesics compare is at work" in busy[0]
+
+
+def test_a_lock_that_can_not_be_opened(faces: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    (tmp_path / "out" / ".lock").mkdir(parents=True)
+    answer = kinesics("compare", written(tmp_path), "--data", faces, "--out", tmp_path / "out")
+    assert answer.code == 2 and "can't open the lock file" in answer.err
+
+
 def running(folder: Path) -> list[int]:
     """Processes whose command line names the folder."""
     found = []

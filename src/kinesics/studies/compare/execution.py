@@ -26,6 +26,7 @@ from kinesics.federated.config import FederatedRecipe
 from kinesics.files import make_folder
 from kinesics.progress import track
 from kinesics.studies.compare.cells import Cell
+from kinesics.studies.compare.manifests import Derived
 from kinesics.systems import get_system
 
 log = logging.getLogger("kinesics")
@@ -96,9 +97,13 @@ def threads_each(jobs: int) -> int:
     return max(1, cores // jobs)
 
 
-def check_cells(jobs: Sequence[Job]) -> dict[Cell, str]:
+def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = None) -> dict[Cell, str]:
     """Make sure that every cell's system can learn from its manifest, and that what is in the run directories is what
     the study says now.
+
+    Args:
+        jobs: the cells.
+        derived: manifest -> what stands for it until it is written.
 
     Returns:
         Cell -> a fingerprint of all that decides its training: the recipe, and the rows that are not in split test.
@@ -115,7 +120,8 @@ def check_cells(jobs: Sequence[Job]) -> dict[Cell, str]:
         key = (job.recipe.data, str(job.recipe.classes), truth)
         if key not in known:
             try:
-                manifest = learnable_rows(job.recipe, truth)
+                draft = (derived or {}).get(job.recipe.data)
+                manifest = learnable_rows(job.recipe, truth, draft and draft.read())
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
             learned = fingerprint(manifest.rows(["train", "valid"]))
@@ -172,22 +178,51 @@ def only_one(folder: Path) -> Iterator[None]:
     """Keep a second study out of the same folder, where the system has file locks.
 
     Raises:
-        UserError: another process is at work there, or the folder can't be made.
+        UserError: another process is at work there, or the folder can't be made or written to.
     """
     make_folder(folder)
+    with locked(folder / ".lock", wait=False) as got:
+        if not got:
+            raise UserError(
+                f"another kinesics compare is at work in {folder}", hint="wait for it, or give another --out folder"
+            )
+        yield
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file, where the system has file locks.
+
+    Args:
+        path: of the lock file, which stays.
+        wait: until no other process holds it; else the answer is False where one does.
+
+    Raises:
+        UserError: it can't be opened.
+    """
     try:
         import fcntl
     except ImportError:  # not POSIX
-        yield
+        yield True
         return
-    with (folder / ".lock").open("w") as stream:
+    try:
+        stream = path.open("w")
+    except OSError as error:
+        raise UserError(
+            f"can't open the lock file {path}: {error.strerror}",
+            hint="a folder of that name has to go; or choose a folder that can be written to",
+        ) from error
+    with stream:
+        got = True
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            got = False
+        except OSError as error:
             raise UserError(
-                f"another kinesics compare is at work in {folder}", hint="wait for it, or give another --out folder"
-            ) from None
-        yield
+                f"can't lock {path}: {error.strerror}", hint="choose a folder on a disk that has file locks"
+            ) from error
+        yield got
 
 
 def run_jobs(

@@ -22,6 +22,7 @@ from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
 from kinesics.data.splits import split_by_group
 from kinesics.errors import UserError
+from kinesics.files import atomic_write
 from kinesics.studies.compare.cells import classes_of
 from kinesics.studies.compare.config import VOTES, Noise, Study
 
@@ -39,11 +40,24 @@ class Derived:
         path: of the manifest.
         classes: that cells are restricted to; None for the manifest's own.
         notes: what was done, a sentence each.
+        draft: where its content lies for now; None where `path` holds it already.
     """
 
     path: Path
     classes: tuple[str, ...] | None
     notes: tuple[str, ...]
+    draft: Path | None = None
+
+    def read(self) -> Manifest:
+        """The manifest as it will be read from `path`."""
+        there = read_manifest(self.draft or self.path)
+        return Manifest(there.table, self.path, there.classes, there.lines)
+
+    def write(self) -> None:
+        """Put a draft in its place."""
+        if self.draft is not None:
+            with atomic_write(self.path) as stream:
+                stream.write(self.draft.read_bytes())
 
 
 def source_of(study: Study, name: str) -> Path:
@@ -53,7 +67,7 @@ def source_of(study: Study, name: str) -> Path:
     return Path(study.data.get(name, name))
 
 
-def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derived:
+def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: Path | None = None) -> Derived:
     """Make a condition's manifest for a seed, or name the given one where nothing is changed.
 
     Args:
@@ -61,6 +75,7 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         condition_name: one of its conditions.
         seed: of the draws.
         folder: of derived manifests; an equal file there is left alone.
+        drafts: where a changed one is written for now, in place of `folder`.
 
     Raises:
         UserError: the manifest can't be read, or lacks what the condition needs.
@@ -108,9 +123,11 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         raise UserError(f"condition {condition_name}: {source} has no labels that could be changed")
     path = folder / f"{condition_name}-{seed}.csv"
     derived = Manifest(table, manifest.path, manifest.classes)
+    draft = None
     if not _same(path, derived):
-        derived.write(path)
-    return Derived(path, manifest.classes or None, tuple(notes))
+        written = derived.write((drafts or folder) / path.name, folder)
+        draft = written if drafts else None
+    return Derived(path, manifest.classes or None, tuple(notes), draft)
 
 
 def _same(path: Path, derived: Manifest) -> bool:
