@@ -67,11 +67,16 @@ def doubt_scores(run: Run, manifest: Path) -> dict[str, float]:
     path = run.folder / "samples.csv"
     if not path.is_file():
         return {}
-    truth_of = read_manifest(manifest).table
-    if TRUTH not in truth_of:
+    rows = read_manifest(manifest).rows("train").table
+    if TRUTH not in rows:
         return {}
     samples = pd.read_csv(path, dtype={"path": str, "label": str}, keep_default_na=False)
-    true = samples["path"].map(dict(zip(truth_of["path"], truth_of[TRUTH], strict=True)))
+    truth_of = pd.Series(rows[TRUTH].to_numpy(), index=by_occurrence(rows["path"]))
+    true = truth_of.reindex(by_occurrence(samples["path"])).reset_index(drop=True)
+    # some rows of one path were not trained on, such as those held out: which ones can't be told
+    listed, trained = rows["path"].value_counts(), samples["path"].value_counts()
+    counted = samples["path"].map(listed)
+    true[((counted > 1) & (counted != samples["path"].map(trained))).to_numpy()] = ""
     known = (true.fillna("") != "").to_numpy()
     wrong = (samples["label"] != true).to_numpy()[known]
     if not wrong.any() or wrong.all():
@@ -81,6 +86,11 @@ def doubt_scores(run: Run, manifest: Path) -> dict[str, float]:
         for name in SCORES
         if name in samples
     }
+
+
+def by_occurrence(paths: pd.Series) -> pd.MultiIndex:
+    """What rows are known by: path, and how often that came before, as several faces may lie in one file."""
+    return pd.MultiIndex.from_arrays([paths.to_numpy(), paths.groupby(paths).cumcount().to_numpy()])
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

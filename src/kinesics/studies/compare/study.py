@@ -224,7 +224,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
 
 
 def answers_of(run: Run) -> pd.Series:
-    """By path: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared errors of numbers.
+    """By path and occurrence: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared errors of numbers.
 
     Raises:
         UserError: predictions.csv is missing or damaged.
@@ -239,8 +239,7 @@ def answers_of(run: Run) -> pd.Series:
             value = (pd.to_numeric(rows["predicted_angle"]) - pd.to_numeric(rows["target"])).to_numpy() ** 2
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read: {error!r}") from error
-    found = pd.Series(np.asarray(value, dtype=float), index=rows["path"].to_numpy())
-    return found[~found.index.duplicated()]
+    return pd.Series(np.asarray(value, dtype=float), index=results.by_occurrence(rows["path"]))
 
 
 def with_data(study: Study, given: Sequence[str]) -> Study:
