@@ -400,6 +400,11 @@ def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], k
         (("--data", "{faces}"), {"methods": {"a": {"system": "ldlva", "preset": "papr"}}}, "did you mean paper?"),
         (("--data", "{faces}"), {"common": {"fit": {"epoch": 3}}}, "did you mean fit.epochs"),
         (("--data", "{faces}"), {"common": {"fit": {"epochs": 0}}, "schedules": {"s": {}}}, "--fit.epochs must be"),
+        (
+            ("--data", "{faces}"),
+            {"common": {"fit": 5}},
+            "fit must be settings by name; got 5",
+        ),
         (("--data", "{faces}"), {"conditions": {"c": {"n_train": 900}}}, "n_train asks for 900"),
         (
             ("--data", "{faces}"),
@@ -453,6 +458,31 @@ def test_a_changed_study_leaves_the_manifests_of_another(
     elsewhere = tmp_path / "elsewhere"
     answer = kinesics("compare", other, "--data", faces, "--out", elsewhere, "--dry-run")
     assert answer.code == 0 and not elsewhere.exists()
+
+
+def test_a_cell_that_can_not_be_given_a_training_fails_alone(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execution.shutil, "copytree", full)
+    conditions = {"own": OWN, "cross": CROSS, "fewer": {"n_train": 16}}
+    answer = kinesics(*crossed(tmp_path, faces, conditions, methods={"a": CROSS_ENTROPY}))
+    assert answer.code == 1 and ran == ["own-a-short-0", "fewer-a-short-0"]
+    assert "failed: cross-a-short-0: error:" in answer.out and "No space left" in answer.out
+    assert (tmp_path / "out" / "table.csv").exists()
+
+
+def test_a_cell_is_told_of_by_what_it_says_now(tmp_path: Path) -> None:
+    """Its log keeps what earlier starts said."""
+    log = tmp_path / "cell.log"
+    log.write_text("error: there is no such file\n")
+    start = log.stat().st_size
+    with log.open("a") as stream:
+        stream.write("epoch 1\nRuntimeError: out of memory\n")
+    assert execution._last_line(log, start) == "RuntimeError: out of memory"
+    assert execution._last_line(log) == "error: there is no such file"
 
 
 def test_two_studies_write_into_one_file(

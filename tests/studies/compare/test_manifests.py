@@ -175,6 +175,8 @@ def test_test_rows_of_another_set(table: pd.DataFrame, tmp_path: Path) -> None:
     assert "upset as anger" in told.notes[0] and "left out: neutral" in told.notes[0] and "contempt" in told.notes[0]
     with pytest.raises(UserError, match="class_map names cross"):
         derived(tmp_path, {**condition, "class_map": {"cross": "anger"}})
+    with pytest.raises(UserError, match="class_map gives angr"):
+        derived(tmp_path, {**condition, "class_map": {"upset": "angr"}})
 
 
 def test_votes_of_another_set_are_summed_under_our_names(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
         if key not in known:
             try:
                 draft = (derived or {}).get(job.recipe.data)
-                manifest = learnable_rows(job.recipe, truth, draft and draft.read())
+                manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
             learned = fingerprint(manifest.rows(["train", "valid"]))
@@ -244,29 +244,41 @@ def run_jobs(
         shared: cell -> the job whose training it takes over, once that is finished.
 
     Returns:
-        Cell that failed -> the last line that it printed.
+        Cell that failed -> the last line that it printed, or why it could not begin.
     """
     failed: dict[Cell, str] = {}
+    told_before: dict[Cell, int] = {}
     running: set[subprocess.Popen[bytes]] = set()
     with ThreadPoolExecutor(at_a_time) as pool:
         work = _Work(jobs, {cell: leader.cell for cell, leader in (shared or {}).items()}, at_a_time)
 
         def begin(job: Job) -> Future[int]:
             leader = (shared or {}).get(job.cell)
-            if leader is not None and leader.cell not in failed:
-                take_over(job, leader, trainings[job.cell])
-            elif job.run.checkpoints.exists() and not job.checkpoints(trainings[job.cell]):
-                shutil.rmtree(job.run.checkpoints)
+            told_before[job.cell] = job.log_file.stat().st_size if job.log_file.is_file() else 0
+            try:
+                if leader is not None and leader.cell not in failed:
+                    take_over(job, leader, trainings[job.cell])
+                elif job.run.checkpoints.exists() and not job.checkpoints(trainings[job.cell]):
+                    shutil.rmtree(job.run.checkpoints)
+            except (UserError, OSError) as error:
+                unready: Future[int] = Future()
+                unready.set_exception(error)
+                return unready
             return pool.submit(_run, job, threads, running)
 
         try:
             for job, future in track(work.done(begin), "cells", total=len(jobs)):
-                code = future.result()
+                try:
+                    code = future.result()
+                except (UserError, OSError) as error:
+                    failed[job.cell] = f"error: {error}"
+                    log.error("%s failed before it began: %s", job.cell.name, error)
+                    continue
                 if code == 0:
                     on_done(job)
                     log.info("%s: done", job.cell.name)
                 else:
-                    failed[job.cell] = _last_line(job.log_file)
+                    failed[job.cell] = _last_line(job.log_file, told_before[job.cell])
                     log.error(
                         "%s failed (exit code %d), see %s: %s", job.cell.name, code, job.log_file, failed[job.cell]
                     )
@@ -350,7 +362,9 @@ def _run(job: Job, threads: int, running: set[subprocess.Popen[bytes]]) -> int:
             running.discard(process)
 
 
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+def _last_line(path: Path, start: int = 0) -> str:
+    """What a cell said last, from a place in its log on: before that is what earlier starts said."""
+    text = path.read_bytes()[start:].decode("utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error:")]
     return (told or lines or ["nothing was printed"])[-1][:300]

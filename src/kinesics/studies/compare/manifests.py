@@ -85,8 +85,16 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: P
     classes = classes_of(study, condition)
     if not condition.derived:
         return Derived(source, None if classes is None else tuple(classes), ())
-    manifest, notes = read_manifest(source, classes), list[str]()
+    manifest, notes = read_manifest(source), list[str]()
+    known = manifest.classes
+    if classes is not None:
+        manifest = manifest.with_classes(classes)
     if condition.test_data:
+        if unknown := sorted({*condition.class_map.values()} - {*known, *manifest.classes}):
+            raise UserError(
+                f"condition {condition_name}: class_map gives {', '.join(unknown)}; {source} has {', '.join(known)}",
+                hint="class_map goes from classes of test_data to classes of data",
+            )
         manifest, told = _with_test_of(manifest, source_of(study, condition.test_data), condition.class_map)
         notes.append(told)
     table = manifest.table.copy()

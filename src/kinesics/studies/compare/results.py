@@ -105,6 +105,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         words, whole = (*KEY[:3], "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
+        as_they_are = pd.read_csv(path, dtype=str, keep_default_na=False)  # a condition may be called None
+        for name in set(words) & set(table):
+            table[name] = as_they_are[name]
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
     if missing := [name for name in KEY if name not in table]:

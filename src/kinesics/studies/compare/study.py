@@ -224,7 +224,8 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
 
 
 def answers_of(run: Run) -> pd.Series:
-    """By path and occurrence: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared errors of numbers.
+    """By path and occurrence: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared
+    errors of numbers.
 
     Raises:
         UserError: predictions.csv is missing or damaged.
