@@ -253,11 +253,12 @@ def crossed(folder: Path, faces: Path, conditions: dict[str, Any], **changes: An
     other = faces.with_name("second.csv")
     table.to_csv(other, index=False)
     methods = {"ldlva": {"settings": {"task.teacher_epochs": 1}}}
-    path = written(folder, methods=methods, conditions=conditions, **{"seeds": [0], **changes})
+    path = written(folder, conditions=conditions, **{"methods": methods, "seeds": [0], **changes})
     return "compare", path, "--data", other, "--out", folder / "out"
 
 
 OWN = {"n_train": 24}
+CROSS_ENTROPY = {"system": "cross_entropy"}
 CROSS = {"n_train": 24, "test_label_column": "second"}
 
 
@@ -325,12 +326,58 @@ def test_a_training_that_can_not_be_had_is_made(
     assert "trained in cross-ldlva-short-0" in kinesics(*words, "--dry-run").out
     begun = tmp_path / "out" / "runs" / "own-ldlva-short-0" / "checkpoints"
     shutil.copytree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints", begun)
-    assert "trained in" not in kinesics(*words, "--dry-run").out  # it goes on with its own
+    state = begun.with_name("run.json")
+    state.write_text(state.parents[1].joinpath("cross-ldlva-short-0", "run.json").read_text().replace("finished", "on"))
+    assert "begun," not in kinesics(*words, "--dry-run").out  # it goes on with its own
+    state.unlink()
+    assert "trained in" in kinesics(*words, "--dry-run").out  # nothing tells what those are of
     shutil.rmtree(begun)
     shutil.rmtree(tmp_path / "out" / "runs" / "cross-ldlva-short-0" / "checkpoints")
     assert "trained in" not in kinesics(*words, "--dry-run").out
     assert kinesics(*words).code == 0
     assert "trained_in" not in pd.read_csv(results) and len(pd.read_csv(results)) == 2
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["with the other cell", "alone"])
+def test_a_training_taken_over_long_ago_is_not_gone_on_with(
+    own: bool,
+    faces: Path,
+    tmp_path: Path,
+    ran: list[str],
+    kinesics: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A study is stopped before the cell that is only judged begins; then the learning rate is changed."""
+    first = execution._run
+
+    def run(job: Job, *others: Any) -> int:
+        if job.cell.condition == "cross":
+            raise KeyboardInterrupt
+        return first(job, *others)
+
+    def words(folder: Path, lr: float) -> tuple[Any, ...]:
+        common = {"input": {"size": 32}, "fit": {"batch_size": 8, "precision": "fp32", "threads": 1, "lr": lr}}
+        return crossed(folder, faces, {"own": OWN, "cross": CROSS}, common=common, methods={"a": CROSS_ENTROPY})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "_run", run)
+        assert kinesics(*words(tmp_path / "changed", 0.003)).code == 130
+    runs = tmp_path / "changed" / "out" / "runs"
+    assert list((runs / "cross-a-short-0").iterdir()) == [runs / "cross-a-short-0" / "checkpoints"]
+    if own:  # the definition is the same: it is only judged
+        kept = shutil.copytree(runs.parent, tmp_path / "same" / "out") / "results.csv"
+        assert kinesics(*words(tmp_path / "same", 0.003)).code == 0
+        assert list(pd.read_csv(kept)["trained_in"].fillna("")) == ["", "own-a-short-0"]
+    shutil.rmtree(runs / "own-a-short-0")
+    only = () if own else ("--only", "condition=cross")
+    for folder in ("changed", "new"):
+        answer = kinesics(*words(tmp_path / folder, 0.03), "--fresh", *only)
+        assert answer.code == 0, answer.err
+    found, wanted = (
+        (tmp_path / folder / "out" / "runs" / "cross-a-short-0" / "model.safetensors").read_bytes()
+        for folder in ("changed", "new")
+    )
+    assert found == wanted
 
 
 def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
@@ -353,6 +400,11 @@ def test_a_dry_run_trains_nothing(faces: Path, tmp_path: Path, ran: list[str], k
         (("--data", "{faces}"), {"methods": {"a": {"system": "ldlva", "preset": "papr"}}}, "did you mean paper?"),
         (("--data", "{faces}"), {"common": {"fit": {"epoch": 3}}}, "did you mean fit.epochs"),
         (("--data", "{faces}"), {"common": {"fit": {"epochs": 0}}, "schedules": {"s": {}}}, "--fit.epochs must be"),
+        (
+            ("--data", "{faces}"),
+            {"common": {"fit": 5}},
+            "fit must be settings by name; got 5",
+        ),
         (("--data", "{faces}"), {"conditions": {"c": {"n_train": 900}}}, "n_train asks for 900"),
         (
             ("--data", "{faces}"),
@@ -391,6 +443,95 @@ def test_damaged_results_and_folders(
     (copy / "runs" / CELLS[0] / "run.json").write_text('{"status": 5, "data": 3}')
     answer = kinesics("compare", study, "--data", faces, "--out", copy)
     assert answer.code == 2 and CELLS[0] in answer.err and ran == []
+
+
+def test_a_changed_study_leaves_the_manifests_of_another(
+    copy: Path, faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Neither its dry run nor its start, which is refused, changes what the cells there are trained on."""
+    before = {path: path.read_bytes() for path in (copy / "manifests").iterdir()}
+    other = written(tmp_path, conditions={"flip30": {"n_train": 24, "noise": {"share": 0.6}}})
+    for more in (("--dry-run", "--fresh"), ("--fresh",)):
+        answer = kinesics("compare", other, "--data", faces, "--out", copy, *more)
+        assert answer.code == 2 and "changed: data" in answer.err and ran == []
+        assert {path: path.read_bytes() for path in (copy / "manifests").iterdir()} == before
+    elsewhere = tmp_path / "elsewhere"
+    answer = kinesics("compare", other, "--data", faces, "--out", elsewhere, "--dry-run")
+    assert answer.code == 0 and not elsewhere.exists()
+
+
+def test_a_cell_that_can_not_be_given_a_training_fails_alone(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execution.shutil, "copytree", full)
+    conditions = {"own": OWN, "cross": CROSS, "fewer": {"n_train": 16}}
+    answer = kinesics(*crossed(tmp_path, faces, conditions, methods={"a": CROSS_ENTROPY}))
+    assert answer.code == 1 and ran == ["own-a-short-0", "fewer-a-short-0"]
+    assert "failed: cross-a-short-0: error:" in answer.out and "No space left" in answer.out
+    assert (tmp_path / "out" / "table.csv").exists()
+
+
+def test_a_cell_is_told_of_by_what_it_says_now(tmp_path: Path) -> None:
+    """Its log keeps what earlier starts said."""
+    log = tmp_path / "cell.log"
+    log.write_text("error: there is no such file\n")
+    start = log.stat().st_size
+    with log.open("a") as stream:
+        stream.write("epoch 1\nRuntimeError: out of memory\n")
+    assert execution._last_line(log, start) == "RuntimeError: out of memory"
+    assert execution._last_line(log) == "error: there is no such file"
+
+
+def test_two_studies_write_into_one_file(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second study, in another folder, ends while the first one's cell is trained: both have their rows."""
+    results, first = tmp_path / "all.csv", execution._run
+    words = ("--data", faces, "--results", results)
+    plain: dict[str, Any] = {"methods": {"plain": CROSS_ENTROPY}, "seeds": [0]}
+    other = written(tmp_path / "b", conditions={"fewer": {"n_train": 16}}, **plain)
+
+    def run(job: Job, *others: Any) -> int:
+        if job.cell.condition == "own":
+            assert kinesics("compare", other, "--out", tmp_path / "b" / "out", *words).code == 0
+        return first(job, *others)
+
+    monkeypatch.setattr(execution, "_run", run)
+    one = written(tmp_path / "a", conditions={"own": OWN}, **plain)
+    assert kinesics("compare", one, "--out", tmp_path / "a" / "out", *words).code == 0
+    assert ran == ["fewer-plain-short-0", "own-plain-short-0"]
+    assert sorted(pd.read_csv(results)["condition"]) == ["fewer", "own"]
+
+
+def test_a_study_is_planned_when_no_other_is_at_work(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another one wrote down until it left the folder is known to the plan."""
+    from kinesics.studies.compare import study as compare
+
+    plan, busy = compare.plan_study, []
+
+    def planned(*others: Any, **named: Any) -> Any:
+        try:
+            with execution.only_one(tmp_path / "out"):
+                pass
+        except UserError as error:
+            busy.append(str(error))
+        return plan(*others, **named)
+
+    monkeypatch.setattr(compare, "plan_study", planned)
+    path = written(tmp_path, methods={"plain": CROSS_ENTROPY}, conditions={"own": OWN}, seeds=[0])
+    assert kinesics("compare", path, "--data", faces, "--out", tmp_path / "out").code == 0
+    assert len(busy) == 1 and "another kinesics compare is at work" in busy[0]
+
+
+def test_a_lock_that_can_not_be_opened(faces: Path, tmp_path: Path, kinesics: Callable[..., Any]) -> None:
+    (tmp_path / "out" / ".lock").mkdir(parents=True)
+    answer = kinesics("compare", written(tmp_path), "--data", faces, "--out", tmp_path / "out")
+    assert answer.code == 2 and "can't open the lock file" in answer.err
 
 
 def running(folder: Path) -> list[int]:

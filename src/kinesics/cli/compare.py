@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,8 +54,10 @@ def main(argv: Sequence[str]) -> int:
     results_file = given.results or folder / "results.csv"
     if results_file.is_dir():
         raise UserError(f"--results {results_file} is a folder", hint=f"name a file in it: {results_file}/results.csv")
-    plan = compare.plan_study(study, folder, results_file, _only(given.only), given.fresh, given.jobs)
+    only = _only(given.only)
     if given.dry_run:
+        with tempfile.TemporaryDirectory() as drafts:
+            plan = compare.plan_study(study, folder, results_file, Path(drafts), only, given.fresh, given.jobs)
         states = plan.states()
         rows = [[*job.cell.key, state, str(job.recipe.data)] for job, state in zip(plan.jobs, states, strict=True)]
         print_table(
@@ -63,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
             rows,
         )
         return 0
-    outcome = compare.run_study(plan, results_file, given.jobs)
+    outcome = compare.run_study(study, folder, results_file, only, given.fresh, given.jobs)
     if outcome.rows:
         print_table(study.title, outcome.heads, outcome.rows)
         print(outcome.caption)

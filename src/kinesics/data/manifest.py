@@ -84,9 +84,13 @@ class Manifest:
         table, _ = read_table(list(columns), rows, source or path or Path("the new manifest"))
         return cls(table, path, _found_classes(table))
 
-    def write(self, path: str | os.PathLike[str]) -> Path:
+    def write(self, path: str | os.PathLike[str], folder: Path | None = None) -> Path:
         """Write as CSV or Parquet (by the suffix), atomically; file paths are made relative to where it now
         lies.
+
+        Args:
+            path: of the file.
+            folder: where it will lie, if not there.
 
         Raises:
             UserError: the disk is full, the folder can't be written to, or Parquet's library is missing.
@@ -96,7 +100,7 @@ class Manifest:
         for name in self.table.columns:
             values = self.table[name].to_numpy()
             columns[name] = number_cells(values) if values.dtype == np.float64 else list(values)
-        old, new = os.path.abspath(self.folder), os.path.abspath(target.parent)
+        old, new = os.path.abspath(self.folder), os.path.abspath(folder or target.parent)
         if old != new:
             for name in set(_FILE_COLUMNS) & set(columns):
                 columns[name] = [_rebased(cell, old, new) for cell in columns[name]]

@@ -102,13 +102,18 @@ def load_data(recipe: Recipe, truth: str) -> RunData:
     return RunData(train, valid, test, manifest.classes, splits)
 
 
-def learnable_rows(recipe: Recipe, truth: str) -> Manifest:
+def learnable_rows(recipe: Recipe, truth: str, given: Manifest | None = None) -> Manifest:
     """The recipe's manifest, checked for what the system learns; nothing is decoded.
+
+    Args:
+        recipe: its data and classes.
+        truth: the column that the system learns.
+        given: the manifest with all its classes, where it isn't to be read.
 
     Raises:
         UserError: nothing to learn, fewer than two classes.
     """
-    manifest = read_rows(recipe, truth)
+    manifest = read_rows(recipe, truth, given)
     if manifest.targets() is None and (not manifest.classes or truth == "target"):
         columns = "no column target" if truth == "target" else "none of the columns label, p_<class> and target"
         raise UserError(f"{manifest.path} has nothing to learn: {columns}")
@@ -117,9 +122,10 @@ def learnable_rows(recipe: Recipe, truth: str) -> Manifest:
     return manifest
 
 
-def read_rows(recipe: Recipe, truth: str) -> Manifest:
+def read_rows(recipe: Recipe, truth: str, given: Manifest | None = None) -> Manifest:
     """The recipe's manifest as a system that learns `truth` sees it; nothing is decoded."""
-    manifest = read_manifest(recipe.data, recipe.classes)
+    manifest = read_manifest(recipe.data) if given is None else given
+    manifest = manifest if recipe.classes is None else manifest.with_classes(recipe.classes)
     return manifest.without_classes() if truth == "target" else manifest
 
 

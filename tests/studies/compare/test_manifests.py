@@ -114,6 +114,37 @@ def test_labels_by_votes_and_of_another_column(table: pd.DataFrame, tmp_path: Pa
             derived(tmp_path, {"label_column": column})
 
 
+def test_rows_without_the_chosen_label_are_left_out(table: pd.DataFrame, tmp_path: Path) -> None:
+    """They would be trained on by their votes, and no flip would reach them."""
+    table["second"] = table["fer2013"]
+    table.loc[::4, "second"] = ""
+    table.loc[1::4, "second"] = "unclear"
+    table.drop(columns=["index"]).to_csv(tmp_path / "all.csv", index=False)
+    condition = {"label_column": "second", "test_label_column": "second", "noise": {"share": 0.5}}
+    found, told = derived(tmp_path, condition)
+    kept = table[table["second"].isin(BASIC)]
+    assert [Path(p).name for p in found["path"]] == [Path(p).name for p in kept["path"]]
+    assert (found["label"] != "").all()
+    test = (found["split"] == "test").to_numpy()
+    assert list(found["label"][test]) == list(kept["second"][test])
+    place = (found["split"] == "train").to_numpy()
+    assert (found["label"].to_numpy() != kept["second"].to_numpy())[place].sum() == round(0.5 * place.sum())
+    left = (table["split"] == "test").sum() - test.sum()
+    assert told.notes[1] == f"test labels from second; {left} rows without one are left out"
+    assert told.notes[0].startswith("training and validation labels from second; ")
+
+
+@pytest.mark.parametrize("which", ["label_column", "test_label_column"])
+def test_labels_of_a_column_called_as_ours(which: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    """A manifest that has `true_label` already: it is read before it is written."""
+    table.rename(columns={"fer2013": "true_label"}).drop(columns=["index"]).to_csv(tmp_path / "all.csv", index=False)
+    found, _ = derived(tmp_path, {which: "true_label"})
+    place = (table["split"] == "test").to_numpy() == (which == "test_label_column")
+    assert list(found["label"][place]) == list(table["fer2013"][place])
+    assert list(found["label"][~place]) == list(table["label"][~place])
+    assert list(found["true_label"]) == list(table["label"])
+
+
 def test_an_equal_manifest_is_left_alone(table: pd.DataFrame, tmp_path: Path) -> None:
     _, first = derived(tmp_path, {"noise": {"share": 0.25}})
     before = first.path.stat().st_mtime_ns
@@ -144,6 +175,8 @@ def test_test_rows_of_another_set(table: pd.DataFrame, tmp_path: Path) -> None:
     assert "upset as anger" in told.notes[0] and "left out: neutral" in told.notes[0] and "contempt" in told.notes[0]
     with pytest.raises(UserError, match="class_map names cross"):
         derived(tmp_path, {**condition, "class_map": {"cross": "anger"}})
+    with pytest.raises(UserError, match="class_map gives angr"):
+        derived(tmp_path, {**condition, "class_map": {"upset": "angr"}})
 
 
 def test_votes_of_another_set_are_summed_under_our_names(table: pd.DataFrame, tmp_path: Path) -> None:

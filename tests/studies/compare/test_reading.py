@@ -124,6 +124,8 @@ def test_a_definition_changes_with_what_decides_a_cell(tmp_path: Path) -> None:
         (changed("conditions", "flip", "method_settings", {"c": {}}), "unknown key conditions.flip.method_settings.c"),
         (changed("baseline", "aa"), "baseline must be one of a, b"),
         (changed("common", {"seed": 3}), "common.seed can't be set here"),
+        (changed("methods", "a", "settings", {"config": "x.yaml"}), "methods.a.settings.config can't be set here"),
+        (changed("conditions", "flip", "settings", {"config": "x.yaml"}), "flip.settings.config can't be set here"),
         (changed("common", {"config": "none.yaml"}), "none.yaml: there is no such file"),
         (changed("methods", "a", "settings", {"classes": ["x"]}), "classes can't be set here"),
         (changed("methods", "a", "federate", {"fit.epochs": 1}), "a setting of federation, silos or network"),

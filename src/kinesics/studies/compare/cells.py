@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,10 @@ def recipe_of(
         settings["classes"] = list(classes)
     settings |= {"preset": method.preset, "data": str(data), "out": str(out), "seed": cell.seed}
     try:
+        for name in settings:
+            for group in itertools.accumulate(name.split(".")[:-1], "{}.{}".format):
+                if group in settings:
+                    raise UserError(f"{group} must be settings by name; got {settings[group]!r}"[:400])
         if method.federate is None:
             return make_recipe(method.system, settings)
         return make_recipe(method.system, settings, FederatedRecipe, add_flags)

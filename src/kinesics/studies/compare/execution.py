@@ -26,12 +26,16 @@ from kinesics.federated.config import FederatedRecipe
 from kinesics.files import make_folder
 from kinesics.progress import track
 from kinesics.studies.compare.cells import Cell
+from kinesics.studies.compare.manifests import Derived
 from kinesics.systems import get_system
 
 log = logging.getLogger("kinesics")
 
 TRAINED_IN = "trained_in.txt"
 """Beside checkpoints that were taken over: the name of the cell that made them."""
+
+_TRAINING = "training.txt"
+"""Beside them: the fingerprint of the training that they are of (`check_cells`)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,19 @@ class Job:
         path = self.run.checkpoints / TRAINED_IN
         return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
+    def checkpoints(self, training: str) -> list[Path]:
+        """What it can go on from, oldest first.
+
+        Args:
+            training: fingerprint of what it is to train by. Without run.json there is nothing else that would tell
+                whether checkpoints, which were taken over then, are of a definition that has changed since.
+        """
+        if self.state == "new":
+            path = self.run.checkpoints / _TRAINING
+            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace").strip() != training:
+                return []
+        return list_checkpoints(self.run.checkpoints)
+
     @property
     def state(self) -> str:
         """finished, begun or new.
@@ -80,9 +97,13 @@ def threads_each(jobs: int) -> int:
     return max(1, cores // jobs)
 
 
-def check_cells(jobs: Sequence[Job]) -> dict[Cell, str]:
+def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = None) -> dict[Cell, str]:
     """Make sure that every cell's system can learn from its manifest, and that what is in the run directories is what
     the study says now.
+
+    Args:
+        jobs: the cells.
+        derived: manifest -> what stands for it until it is written.
 
     Returns:
         Cell -> a fingerprint of all that decides its training: the recipe, and the rows that are not in split test.
@@ -99,7 +120,8 @@ def check_cells(jobs: Sequence[Job]) -> dict[Cell, str]:
         key = (job.recipe.data, str(job.recipe.classes), truth)
         if key not in known:
             try:
-                manifest = learnable_rows(job.recipe, truth)
+                draft = (derived or {}).get(job.recipe.data)
+                manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
             learned = fingerprint(manifest.rows(["train", "valid"]))
@@ -146,7 +168,7 @@ def shared_trainings(jobs: Sequence[Job], trainings: Mapping[Cell, str]) -> dict
         if job.state == "finished" and not list_checkpoints(job.run.checkpoints):
             continue
         leader = first.setdefault(trainings[job.cell], job)
-        if leader is not job and not list_checkpoints(job.run.checkpoints):
+        if leader is not job and not job.checkpoints(trainings[job.cell]):
             found[job.cell] = leader
     return found
 
@@ -156,22 +178,51 @@ def only_one(folder: Path) -> Iterator[None]:
     """Keep a second study out of the same folder, where the system has file locks.
 
     Raises:
-        UserError: another process is at work there, or the folder can't be made.
+        UserError: another process is at work there, or the folder can't be made or written to.
     """
     make_folder(folder)
+    with locked(folder / ".lock", wait=False) as got:
+        if not got:
+            raise UserError(
+                f"another kinesics compare is at work in {folder}", hint="wait for it, or give another --out folder"
+            )
+        yield
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file, where the system has file locks.
+
+    Args:
+        path: of the lock file, which stays.
+        wait: until no other process holds it; else the answer is False where one does.
+
+    Raises:
+        UserError: it can't be opened.
+    """
     try:
         import fcntl
     except ImportError:  # not POSIX
-        yield
+        yield True
         return
-    with (folder / ".lock").open("w") as stream:
+    try:
+        stream = path.open("w")
+    except OSError as error:
+        raise UserError(
+            f"can't open the lock file {path}: {error.strerror}",
+            hint="a folder of that name has to go; or choose a folder that can be written to",
+        ) from error
+    with stream:
+        got = True
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            got = False
+        except OSError as error:
             raise UserError(
-                f"another kinesics compare is at work in {folder}", hint="wait for it, or give another --out folder"
-            ) from None
-        yield
+                f"can't lock {path}: {error.strerror}", hint="choose a folder on a disk that has file locks"
+            ) from error
+        yield got
 
 
 def run_jobs(
@@ -179,6 +230,7 @@ def run_jobs(
     at_a_time: int,
     threads: int,
     on_done: Callable[[Job], None],
+    trainings: Mapping[Cell, str],
     shared: Mapping[Cell, Job] | None = None,
 ) -> dict[Cell, str]:
     """Run cells to their end, going on with those that were begun.
@@ -188,30 +240,45 @@ def run_jobs(
         at_a_time: processes.
         threads: of each.
         on_done: called with each job as it finishes.
+        trainings: from `check_cells`.
         shared: cell -> the job whose training it takes over, once that is finished.
 
     Returns:
-        Cell that failed -> the last line that it printed.
+        Cell that failed -> the last line that it printed, or why it could not begin.
     """
     failed: dict[Cell, str] = {}
+    told_before: dict[Cell, int] = {}
     running: set[subprocess.Popen[bytes]] = set()
     with ThreadPoolExecutor(at_a_time) as pool:
         work = _Work(jobs, {cell: leader.cell for cell, leader in (shared or {}).items()}, at_a_time)
 
         def begin(job: Job) -> Future[int]:
             leader = (shared or {}).get(job.cell)
-            if leader is not None and leader.cell not in failed:
-                take_over(job, leader)
+            told_before[job.cell] = job.log_file.stat().st_size if job.log_file.is_file() else 0
+            try:
+                if leader is not None and leader.cell not in failed:
+                    take_over(job, leader, trainings[job.cell])
+                elif job.run.checkpoints.exists() and not job.checkpoints(trainings[job.cell]):
+                    shutil.rmtree(job.run.checkpoints)
+            except (UserError, OSError) as error:
+                unready: Future[int] = Future()
+                unready.set_exception(error)
+                return unready
             return pool.submit(_run, job, threads, running)
 
         try:
             for job, future in track(work.done(begin), "cells", total=len(jobs)):
-                code = future.result()
+                try:
+                    code = future.result()
+                except (UserError, OSError) as error:
+                    failed[job.cell] = f"error: {error}"
+                    log.error("%s failed before it began: %s", job.cell.name, error)
+                    continue
                 if code == 0:
                     on_done(job)
                     log.info("%s: done", job.cell.name)
                 else:
-                    failed[job.cell] = _last_line(job.log_file)
+                    failed[job.cell] = _last_line(job.log_file, told_before[job.cell])
                     log.error(
                         "%s failed (exit code %d), see %s: %s", job.cell.name, code, job.log_file, failed[job.cell]
                     )
@@ -255,12 +322,13 @@ class _Work:
         return None
 
 
-def take_over(job: Job, leader: Job) -> None:
+def take_over(job: Job, leader: Job, training: str) -> None:
     """Give a cell another's finished training, so that it is only judged.
 
     Args:
         job: without a checkpoint of its own.
         leader: finished; its training differs in test rows alone.
+        training: fingerprint of it.
 
     Raises:
         UserError: files can't be copied.
@@ -271,6 +339,7 @@ def take_over(job: Job, leader: Job) -> None:
         shutil.rmtree(job.run.checkpoints, ignore_errors=True)
         shutil.copytree(leader.run.checkpoints, copy)
         (copy / TRAINED_IN).write_text((leader.trained_in or leader.cell.name) + "\n", encoding="utf-8")
+        (copy / _TRAINING).write_text(training + "\n", encoding="utf-8")
         copy.rename(job.run.checkpoints)
     except OSError as error:
         raise UserError(f"{leader.run.checkpoints} can't be copied to {job.run.folder}: {error}") from error
@@ -293,7 +362,9 @@ def _run(job: Job, threads: int, running: set[subprocess.Popen[bytes]]) -> int:
             running.discard(process)
 
 
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+def _last_line(path: Path, start: int = 0) -> str:
+    """What a cell said last, from a place in its log on: before that is what earlier starts said."""
+    text = path.read_bytes()[start:].decode("utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error:")]
     return (told or lines or ["nothing was printed"])[-1][:300]

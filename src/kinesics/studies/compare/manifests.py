@@ -7,6 +7,7 @@ flipped by `data.noise.flip_labels`, seed 2 s in the training split and 2 s + 1 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
 from kinesics.data.splits import split_by_group
 from kinesics.errors import UserError
+from kinesics.files import atomic_write
 from kinesics.studies.compare.cells import classes_of
 from kinesics.studies.compare.config import VOTES, Noise, Study
+
+log = logging.getLogger("kinesics")
 
 TRUTH = "true_label"
 """Column of a derived manifest with the labels as they were before they were made wrong."""
@@ -36,11 +40,24 @@ class Derived:
         path: of the manifest.
         classes: that cells are restricted to; None for the manifest's own.
         notes: what was done, a sentence each.
+        draft: where its content lies for now; None where `path` holds it already.
     """
 
     path: Path
     classes: tuple[str, ...] | None
     notes: tuple[str, ...]
+    draft: Path | None = None
+
+    def read(self) -> Manifest:
+        """The manifest as it will be read from `path`."""
+        there = read_manifest(self.draft or self.path)
+        return Manifest(there.table, self.path, there.classes, there.lines)
+
+    def write(self) -> None:
+        """Put a draft in its place."""
+        if self.draft is not None:
+            with atomic_write(self.path) as stream:
+                stream.write(self.draft.read_bytes())
 
 
 def source_of(study: Study, name: str) -> Path:
@@ -50,7 +67,7 @@ def source_of(study: Study, name: str) -> Path:
     return Path(study.data.get(name, name))
 
 
-def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derived:
+def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: Path | None = None) -> Derived:
     """Make a condition's manifest for a seed, or name the given one where nothing is changed.
 
     Args:
@@ -58,6 +75,7 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         condition_name: one of its conditions.
         seed: of the draws.
         folder: of derived manifests; an equal file there is left alone.
+        drafts: where a changed one is written for now, in place of `folder`.
 
     Raises:
         UserError: the manifest can't be read, or lacks what the condition needs.
@@ -67,8 +85,16 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
     classes = classes_of(study, condition)
     if not condition.derived:
         return Derived(source, None if classes is None else tuple(classes), ())
-    manifest, notes = read_manifest(source, classes), list[str]()
+    manifest, notes = read_manifest(source), list[str]()
+    known = manifest.classes
+    if classes is not None:
+        manifest = manifest.with_classes(classes)
     if condition.test_data:
+        if unknown := sorted({*condition.class_map.values()} - {*known, *manifest.classes}):
+            raise UserError(
+                f"condition {condition_name}: class_map gives {', '.join(unknown)}; {source} has {', '.join(known)}",
+                hint="class_map goes from classes of test_data to classes of data",
+            )
         manifest, told = _with_test_of(manifest, source_of(study, condition.test_data), condition.class_map)
         notes.append(told)
     table = manifest.table.copy()
@@ -78,16 +104,22 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         notes.append(f"{condition.n_train} training samples, {condition.sampling}")
     split = table["split"].to_numpy()
     if manifest.classes:
-        table[TRUTH] = _labels(table, manifest, condition.truth_column)
-        table["label"] = _labels(table, manifest, "label")
-        for column, place in (
-            (condition.label_column, split != "test"),
-            (condition.test_label_column, split == "test"),
+        truth = _labels(table, manifest, condition.truth_column)
+        label, kept = _labels(table, manifest, "label"), np.ones(len(table), dtype=bool)
+        for column, which, place in (
+            (condition.label_column, "training and validation", split != "test"),
+            (condition.test_label_column, "test", split == "test"),
         ):
             if column:
-                table.loc[place, "label"] = _labels(table, manifest, column)[place]
-                which = "test" if column == condition.test_label_column else "training and validation"
-                notes.append(f"{which} labels from {column}")
+                label = np.where(place, _labels(table, manifest, column), label)
+                without = place & (label == "")
+                kept &= ~without
+                left = f"; {without.sum()} rows without one are left out" if without.any() else ""
+                notes.append(f"{which} labels from {column}{left}")
+                if left:
+                    log.info("condition %s, seed %d: %s", condition_name, seed, notes[-1])
+        table = table.assign(**{TRUTH: truth, "label": label})[kept].reset_index(drop=True)
+        split = split[kept]
         if condition.noise.kind != "none":
             for number, name in enumerate(("train", "valid")):
                 place = (split == name) & (table["label"] != "").to_numpy()
@@ -99,9 +131,11 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path) -> Derive
         raise UserError(f"condition {condition_name}: {source} has no labels that could be changed")
     path = folder / f"{condition_name}-{seed}.csv"
     derived = Manifest(table, manifest.path, manifest.classes)
+    draft = None
     if not _same(path, derived):
-        derived.write(path)
-    return Derived(path, manifest.classes or None, tuple(notes))
+        written = derived.write((drafts or folder) / path.name, folder)
+        draft = written if drafts else None
+    return Derived(path, manifest.classes or None, tuple(notes), draft)
 
 
 def _same(path: Path, derived: Manifest) -> bool:

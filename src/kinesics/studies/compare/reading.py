@@ -16,8 +16,8 @@ from kinesics.errors import UserError
 from kinesics.studies.compare.config import NOISE_KINDS, SAMPLINGS, Condition, Method, Noise, Settings, Study
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
-_OURS = ("system", "preset", "data", "out", "seed")
-"""Recipe settings that the study decides itself."""
+_OURS = ("system", "preset", "data", "out", "seed", "config")
+"""Recipe settings that the study decides itself; recipe files are named by `common` and methods, beside `settings`."""
 
 
 def read_study(path: str | Path) -> Study:

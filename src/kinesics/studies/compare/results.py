@@ -67,11 +67,16 @@ def doubt_scores(run: Run, manifest: Path) -> dict[str, float]:
     path = run.folder / "samples.csv"
     if not path.is_file():
         return {}
-    truth_of = read_manifest(manifest).table
-    if TRUTH not in truth_of:
+    rows = read_manifest(manifest).rows("train").table
+    if TRUTH not in rows:
         return {}
     samples = pd.read_csv(path, dtype={"path": str, "label": str}, keep_default_na=False)
-    true = samples["path"].map(dict(zip(truth_of["path"], truth_of[TRUTH], strict=True)))
+    truth_of = pd.Series(rows[TRUTH].to_numpy(), index=by_occurrence(rows["path"]))
+    true = truth_of.reindex(by_occurrence(samples["path"])).reset_index(drop=True)
+    # some rows of one path were not trained on, such as those held out: which ones can't be told
+    listed, trained = rows["path"].value_counts(), samples["path"].value_counts()
+    counted = samples["path"].map(listed)
+    true[((counted > 1) & (counted != samples["path"].map(trained))).to_numpy()] = ""
     known = (true.fillna("") != "").to_numpy()
     wrong = (samples["label"] != true).to_numpy()[known]
     if not wrong.any() or wrong.all():
@@ -81,6 +86,11 @@ def doubt_scores(run: Run, manifest: Path) -> dict[str, float]:
         for name in SCORES
         if name in samples
     }
+
+
+def by_occurrence(paths: pd.Series) -> pd.MultiIndex:
+    """What rows are known by: path, and how often that came before, as several faces may lie in one file."""
+    return pd.MultiIndex.from_arrays([paths.to_numpy(), paths.groupby(paths).cumcount().to_numpy()])
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -95,6 +105,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         words, whole = (*KEY[:3], "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
+        as_they_are = pd.read_csv(path, dtype=str, keep_default_na=False)  # a condition may be called None
+        for name in set(words) & set(table):
+            table[name] = as_they_are[name]
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error
     if missing := [name for name in KEY if name not in table]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,19 @@ import pandas as pd
 
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
-from kinesics.files import atomic_write
+from kinesics.files import atomic_write, make_folder
 from kinesics.studies.compare import results, table
 from kinesics.studies.compare.cells import Cell, cells, recipe_of
 from kinesics.studies.compare.config import Study
-from kinesics.studies.compare.execution import Job, check_cells, only_one, run_jobs, shared_trainings, threads_each
+from kinesics.studies.compare.execution import (
+    Job,
+    check_cells,
+    locked,
+    only_one,
+    run_jobs,
+    shared_trainings,
+    threads_each,
+)
 from kinesics.studies.compare.manifests import Derived, derive, source_of
 
 log = logging.getLogger("kinesics")
@@ -33,7 +42,6 @@ class Plan:
         folder: of the study.
         jobs: the chosen cells.
         derived: (condition, seed) -> what its cells are trained on.
-        earlier: rows of results.csv as it was.
         recorded: cells that only a row is left of, which are not run again.
         trainings: cell -> fingerprint of its training.
     """
@@ -42,7 +50,6 @@ class Plan:
     folder: Path
     jobs: list[Job]
     derived: dict[tuple[str, int], Derived]
-    earlier: list[dict[str, Any]]
     recorded: set[Cell]
     trainings: dict[Cell, str]
 
@@ -77,16 +84,18 @@ def plan_study(
     study: Study,
     folder: Path,
     results_file: Path,
+    drafts: Path,
     only: Mapping[str, Sequence[str]] | None = None,
     fresh: bool = False,
     jobs: int = 1,
 ) -> Plan:
-    """Work out every chosen cell, with its manifest and recipe checked, before anything is trained.
+    """Work out every chosen cell, with its manifest and recipe checked, before anything is trained or written.
 
     Args:
         study: read.
         folder: of the study.
         results_file: earlier results.
+        drafts: folder for derived manifests until they are put in their place; it can go when the plan goes.
         only: see `cells`.
         fresh: leave earlier results out.
         jobs: cells at a time, which share the threads.
@@ -103,11 +112,12 @@ def plan_study(
     for cell in chosen:
         key = (cell.condition, cell.seed)
         if key not in derived:
-            derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests")
+            derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests", drafts)
         data = derived[key]
         out = folder / "runs" / cell.name
         found.append(Job(cell, recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))))
-    return Plan(study, folder, found, derived, earlier, recorded, check_cells(found))
+    trainings = check_cells(found, {str(data.path): data for data in derived.values()})
+    return Plan(study, folder, found, derived, recorded, trainings)
 
 
 def _check_sources(study: Study, chosen: Sequence[Cell]) -> None:
@@ -149,32 +159,44 @@ class Outcome:
     caption: str
 
 
-def run_study(plan: Plan, results_file: Path, jobs: int = 1) -> Outcome:
+def run_study(
+    study: Study,
+    folder: Path,
+    results_file: Path,
+    only: Mapping[str, Sequence[str]] | None = None,
+    fresh: bool = False,
+    jobs: int = 1,
+) -> Outcome:
     """Run what is waiting and write everything down; also when some cells fail. results.csv grows with every cell.
 
     Args:
-        plan: from `plan_study`.
-        results_file: where rows go.
-        jobs: cells at a time.
+        study, folder, results_file, only, fresh, jobs: see `plan_study`.
 
     Raises:
-        UserError: files can't be written, or another study is at work in the folder.
+        UserError: as `plan_study`; files can't be written, or another study is at work in the folder.
     """
-    with only_one(plan.folder):
+    with only_one(folder), tempfile.TemporaryDirectory() as drafts:
+        plan = plan_study(study, folder, results_file, Path(drafts), only, fresh, jobs)
+        for derived in plan.derived.values():
+            derived.write()
         waiting, shared = plan.waiting, plan.shared
         if waiting:
             told = f", {len(shared)} of them only judged" if shared else ""
             log.info("%d of %d cells to run, %d at a time%s", len(waiting), len(plan.jobs), jobs, told)
-        rows, order = plan.earlier, cells(plan.study)
+        rows, order, leave_out = list[dict[str, Any]](), cells(study), fresh
 
         def record(*finished: Job) -> None:
-            nonlocal rows
-            rows = results.merged(rows, [results.row_of(plan.study, job) for job in finished], order)
-            if rows:
-                Run(results_file.parent).write_table(results_file.name, rows)
+            nonlocal rows, leave_out
+            new = [results.row_of(study, job) for job in finished]
+            make_folder(results_file.parent)
+            with locked(results_file.with_name(f".{results_file.name}.lock")):  # other studies may write there, too
+                rows = results.merged([] if leave_out else results.read_results(results_file), new, order)
+                if rows:
+                    Run(results_file.parent).write_table(results_file.name, rows)
+                    leave_out = False
 
         record(*(job for job in plan.jobs if job.state == "finished"))
-        failed = run_jobs(waiting, jobs, threads_each(jobs), record, shared) if waiting else {}
+        failed = run_jobs(waiting, jobs, threads_each(jobs), record, plan.trainings, shared) if waiting else {}
         return _write(plan, rows, failed)
 
 
@@ -202,7 +224,8 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
 
 
 def answers_of(run: Run) -> pd.Series:
-    """By path: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared errors of numbers.
+    """By path and occurrence: 1.0 where the kept weights' answer to a test sample is right, 0.0 where not; squared
+    errors of numbers.
 
     Raises:
         UserError: predictions.csv is missing or damaged.
@@ -217,8 +240,7 @@ def answers_of(run: Run) -> pd.Series:
             value = (pd.to_numeric(rows["predicted_angle"]) - pd.to_numeric(rows["target"])).to_numpy() ** 2
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read: {error!r}") from error
-    found = pd.Series(np.asarray(value, dtype=float), index=rows["path"].to_numpy())
-    return found[~found.index.duplicated()]
+    return pd.Series(np.asarray(value, dtype=float), index=results.by_occurrence(rows["path"]))
 
 
 def with_data(study: Study, given: Sequence[str]) -> Study:

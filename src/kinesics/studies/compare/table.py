@@ -14,7 +14,7 @@ from kinesics.studies.compare.results import MEASURES, SCORES, key_of
 from kinesics.studies.compare.statistics import holm, mcnemar, paired_bootstrap, paired_t
 
 Answers = Mapping[tuple[str, str, str, int], pd.Series]
-"""Cell key -> whether each test sample was answered rightly, by path (or squared errors, for numbers)."""
+"""Cell key -> whether each test sample was answered rightly, by path and occurrence (or squared errors)."""
 
 NAN = float("nan")
 
