@@ -10,9 +10,10 @@ stopped. Results: benchmarks/audit.csv, one row a score; rows of other cells tha
 
 Conditions: natural (original FER2013 labels; a label is wrong where it differs from a FER+ majority of at least six
 votes, images without such a majority are not judged) and flip30 (majority, 30 % symmetric flips; all are judged).
-Scores: `doubt` is the audit's combination, then every signal of audit.csv, then `cleanlab_*`: confident learning's
-ranking by the cleanlab package (pip install cleanlab; used here alone) on the same out-of-fold probabilities. The
-model's own doubt, 1 - p(label), is the row `model_doubt` of method cross_entropy.
+Scores: `doubt` is the audit's combination (`expected_wrong` is its sum over the judged labels), then every signal of
+audit.csv, then `cleanlab_*`: confident learning's ranking by the cleanlab package (pip install cleanlab; used here
+alone) on the same out-of-fold probabilities. The model's own doubt, 1 - p(label), is the row `model_doubt` of method
+cross_entropy.
 
 --retrain N relabels the N most doubtful samples as the audit proposes, trains plain cross-entropy again on the
 corrected manifest and writes the test accuracy of both trainings to a row of its own, `retrain_N`.
@@ -43,7 +44,7 @@ LEAST_VOTES = 6
 KEYS = ("condition", "method", "seed", "n_train", "folds", "epochs", "score")
 COLUMNS = (
     *KEYS, "judged", "wrong", "average_precision", "auroc", "precision_1000", "precision_5000",
-    "proposals_right_1000", "accuracy_before", "accuracy_after", "commit",
+    "proposals_right_1000", "expected_wrong", "accuracy_before", "accuracy_after", "commit",
 )  # fmt: skip
 
 Cell = tuple[str, str, str, int]
@@ -134,6 +135,7 @@ def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> l
         row["auroc"] = round(auroc(score[judged], wrong[judged]), 4)
         row |= {f"precision_{n}": round(float(found[:n].mean()), 4) for n in (1000, 5000)}
         if name == "doubt":
+            row["expected_wrong"] = round(float(score[judged].sum()), 1)
             row["proposals_right_1000"] = round(float(right[judged][order][:1000].mean()), 4)
         rows.append(row)
     second = out / f"retrain-{retrain}"
