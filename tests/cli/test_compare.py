@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +61,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("kinesics.engine.session.write_report", lambda *_: None)
     monkeypatch.setattr("kinesics.federated.report.write_report", lambda *_: None)
 
-    def run(job: Job, threads: int, running: set[Any]) -> int:
+    def run(job: Job, threads: int, running: execution.Processes) -> int:
         names.append(job.cell.name)
         execution.write_config(job.run, job.recipe)
         try:
@@ -170,6 +172,103 @@ def test_lost_runs_keep_their_rows_unless_fresh(
     answer = kinesics(*words, "--fresh", "--only", "condition=flip0", "seed=0")
     assert answer.code == 0 and ran == ["flip0-peers-short-0"]
     assert len(pd.read_csv(copy / "results.csv")) == 2
+
+
+def test_some_cells_alone_leave_the_table_whole(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Its tests, too, of cells that were not chosen; the page says what was done to their manifests."""
+    before = {name: (copy / name).read_bytes() for name in ("results.csv", "table.csv", "table.md")}
+    words = ("compare", copy / "drawn.yaml", "--data", faces, "--out", copy, "--only", "condition=flip0", "seed=1")
+    for extra in ((), ("--fresh",)):
+        assert kinesics(*words, *extra).code == 0 and ran == []
+        for name, content in before.items():
+            assert (copy / name).read_bytes() == content, (name, extra)
+    assert "30 % symmetric flips" in (copy / "report.html").read_text()
+
+
+def test_rows_of_other_definitions_and_seeds_are_not_in_the_table(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """flip30 is made of other flips now, and seed 1 is no longer wanted; its rows stay in the file."""
+    conditions = {**STUDY["conditions"], "flip30": {"n_train": 24, "noise": {"share": 0.4}}}
+    path = written(copy, conditions=conditions, seeds=[0])
+    answer = kinesics("compare", path, "--data", faces, "--out", copy, "--only", "condition=flip0")
+    assert answer.code == 0 and ran == []
+    assert "another definition of the cell made the row: flip30-plain-short-0, flip30-peers-short-0" in answer.err
+    table = pd.read_csv(copy / "table.csv")
+    assert set(table["condition"]) == {"flip0"} and set(table["seeds"]) == {1}
+    rows = pd.read_csv(copy / "results.csv").set_index(["condition", "method", "seed"])
+    assert table["kl_last"].tolist() == [rows.loc[("flip0", m, 0), "kl_last"] for m in ("plain", "peers")]
+    assert len(rows) == 8
+
+
+def test_samples_are_tested_by_the_weights_that_were_kept(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """predictions.csv holds the last weights' answers: the table says so, and its differences are those, too."""
+    methods = {"a": CROSS_ENTROPY, "b": {**CROSS_ENTROPY, "settings": {"fit.lr": 0.02}}}
+    common = {**STUDY["common"], "fit": {**STUDY["common"]["fit"], "keep": "last"}}
+    fields = {"conditions": {"c": {"n_train": 24}}, "schedules": {"s": {"fit.epochs": 3}}, "seeds": [0]}
+    out = tmp_path / "out"
+    path = written(tmp_path, methods=methods, common=common, **fields)
+    assert kinesics("compare", path, "--data", faces, "--out", out).code == 0
+    table = pd.read_csv(out / "table.csv").set_index("method")
+    wanted = table["accuracy_last"]["b"] - table["accuracy_last"]["a"]
+    assert table["accuracy_last_difference"]["b"] == pytest.approx(wanted, abs=1e-6)
+    assert table["bootstrap_low"]["b"] <= wanted <= table["bootstrap_high"]["b"]
+    assert "last weights" in (out / "table.md").read_text()
+    methods["b"]["settings"]["fit.keep"] = "selected"
+    path = written(tmp_path / "mixed", methods=methods, common=common, **fields)
+    assert kinesics("compare", path, "--data", faces, "--out", tmp_path / "mixed" / "out").code == 0
+    mixed = pd.read_csv(tmp_path / "mixed" / "out" / "table.csv")
+    assert "accuracy_selected_difference" in mixed and "mcnemar_p" not in mixed
+
+
+def test_other_threads_are_no_other_study(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    path = written(copy, common={**STUDY["common"], "fit": {**STUDY["common"]["fit"], "threads": 2}})
+    shutil.rmtree(copy / "runs" / CELLS[0])
+    answer = kinesics("compare", path, "--data", faces, "--out", copy)
+    assert answer.code == 0 and ran == [], answer.err
+
+
+def test_by_way_of_a_link(faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
+    """The study's folder is a link to a place elsewhere, so that `..` in a derived manifest leads out of that."""
+    (tmp_path / "far" / "away" / "there").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away" / "there")
+    path = written(tmp_path, methods={"plain": CROSS_ENTROPY}, conditions={"own": OWN}, seeds=[0])
+    answer = kinesics("compare", path, "--data", faces, "--out", tmp_path / "link")
+    assert answer.code == 0 and ran == ["own-plain-short-0"], answer.err
+
+
+def test_nothing_to_judge_by_is_noticed_first(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    table = pd.read_csv(faces)
+    path = faces.with_name("train_only.csv")
+    table[table["split"] == "train"].to_csv(path, index=False)
+    common = {**STUDY["common"], "input": {"size": 32, "valid_fraction": 0}}
+    study = written(tmp_path, common=common, conditions={"own": OWN})
+    answer = kinesics("compare", study, "--data", path, "--out", tmp_path / "out")
+    assert answer.code == 2 and "own-0.csv has no rows in split test or valid" in answer.err and ran == []
+    few = written(tmp_path / "few", conditions={"few": {"n_train": 9}})
+    answer = kinesics("compare", few, "--data", path, "--out", tmp_path / "out")
+    assert answer.code == 2 and "has no rows in split test or valid" in answer.err and ran == []
+
+
+def test_processes_that_just_begin_are_ended_too(tmp_path: Path) -> None:
+    processes, code = execution.Processes(), list[int]()
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    thread = threading.Thread(target=lambda: code.append(processes.run(command, tmp_path / "log", dict(os.environ))))
+    thread.start()
+    while not (tmp_path / "log").exists():
+        time.sleep(0.001)
+    processes.kill()
+    assert processes.run(command, tmp_path / "log", dict(os.environ)) < 0
+    thread.join(timeout=30)
+    assert not thread.is_alive() and code[0] < 0
 
 
 def test_a_changed_definition_is_noticed(copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]) -> None:
@@ -288,6 +387,19 @@ def test_conditions_that_differ_in_test_rows_share_a_training(
         )
         assert found == wanted, name
     assert rows.loc["own", "accuracy_last"] != rows.loc["cross", "accuracy_last"]
+
+
+def test_columns_that_nothing_is_learned_from_part_no_trainings(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """The manifest as it is, beside one derived of it with other test labels and the true ones in a column more."""
+    conditions = {"own": {}, "cross": {"test_label_column": "second"}, "known": {"truth_column": "second"}}
+    words = crossed(tmp_path, faces, conditions, methods={"a": CROSS_ENTROPY})
+    assert kinesics(*words).code == 0
+    rows = pd.read_csv(tmp_path / "out" / "results.csv").set_index("condition")
+    assert list(rows["trained_in"].fillna("")) == ["", "own-a-short-0", "own-a-short-0"]
+    assert np.isfinite(rows.loc["known", "auroc_label_doubt"]) and np.isnan(rows.loc["own", "auroc_label_doubt"])
+    assert rows.loc["known", "accuracy_last"] == rows.loc["own", "accuracy_last"]
 
 
 def counted(steps: list[str], module: str) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from kinesics.data.emotions import VOCABULARY
-from kinesics.data.reading import BOX, SPLITS, as_class, as_text, read_file, read_table, write_parquet
+from kinesics.data.reading import BOX, NUMERIC, SPLITS, as_class, as_text, read_file, read_table, write_parquet
 from kinesics.data.tables import at_lines, number_cells, whole_number, write_rows
 from kinesics.errors import UserError
 from kinesics.files import atomic_write
@@ -33,6 +33,9 @@ SUM_TOLERANCE = 1e-3
 """How far from 1 a row of `p_` columns may sum and still be a distribution."""
 
 _FILE_COLUMNS = ("path", "audio")
+
+COLUMNS = ("path", "label", "split", *NUMERIC, "audio", "style", "scene", "group", "silo")
+"""Columns with a meaning, beside `p_<class>`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +103,8 @@ class Manifest:
         for name in self.table.columns:
             values = self.table[name].to_numpy()
             columns[name] = number_cells(values) if values.dtype == np.float64 else list(values)
-        old, new = os.path.abspath(self.folder), os.path.abspath(folder or target.parent)
-        if old != new:
-            for name in set(_FILE_COLUMNS) & set(columns):
-                columns[name] = [_rebased(cell, old, new) for cell in columns[name]]
+        for name in set(_FILE_COLUMNS) & set(columns):
+            columns[name] = rebased(columns[name], self.folder, folder or target.parent)
         if target.suffix.lower() in (".parquet", ".pq"):
             frame = self.table.assign(**{name: columns[name] for name in _FILE_COLUMNS if name in columns})
             write_parquet(frame, target)
@@ -338,9 +339,17 @@ def read(path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> 
     return manifest if classes is None else manifest.with_classes(classes)
 
 
-def _rebased(cell: str, old: str, new: str) -> str:
-    """A path relative to folder `old` as one relative to folder `new`; absolute ones stay."""
-    return cell if not cell or os.path.isabs(cell) else os.path.relpath(os.path.join(old, cell), new)
+def rebased(cells: Iterable[str], old: Path, new: Path) -> list[str]:
+    """Paths relative to folder `old` as paths relative to folder `new`; absolute ones stay, and so do blanks.
+
+    Links to folders are followed first: ".." leads out of the folder that a link points to.
+    """
+    before, now = os.path.realpath(old), os.path.realpath(new)
+    if before == now:
+        return list(cells)
+    return [
+        cell if not cell or os.path.isabs(cell) else os.path.relpath(os.path.join(before, cell), now) for cell in cells
+    ]
 
 
 def _found_classes(table: pd.DataFrame) -> tuple[str, ...]:

@@ -225,9 +225,13 @@ def fingerprint(manifest: Manifest) -> str:
     return digest.hexdigest()
 
 
+LEAST_TO_HOLD_OUT = 10
+"""Training rows, of which some can become the validation split; of fewer none are taken."""
+
+
 def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     train = np.flatnonzero(split == "train")
-    if len(train) < 10:
+    if len(train) < LEAST_TO_HOLD_OUT:
         return split
     part = samples.subset(train)
     group = part.extra.get("group")

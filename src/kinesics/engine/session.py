@@ -257,7 +257,11 @@ def changed_settings(run: Run, recipe: Recipe) -> list[str]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{stored} can't be read: {error}", hint="start anew in another --out folder") from error
     changed = differences(before, dataclasses.asdict(recipe))
-    return [name for name in changed if name not in ("out", "data", "fit.threads", "fit.device")]
+    return [name for name in changed if name not in WHERE_IT_RUNS]
+
+
+WHERE_IT_RUNS = ("out", "data", "fit.threads", "fit.device")
+"""Settings that say where a run and its data lie and what it runs on, not what it is."""
 
 
 def differences(before: object, now: object, name: str = "") -> list[str]:

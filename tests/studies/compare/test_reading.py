@@ -94,6 +94,7 @@ def test_a_definition_changes_with_what_decides_a_cell(tmp_path: Path) -> None:
     same = changed("title", "another")
     same["data"] = "elsewhere/m.csv"
     same["methods"]["b"]["settings"] = {}
+    same["methods"]["a"]["settings"] = {"fit.threads": 3, "fit.device": "cpu"}
     assert told(same) == told(GOOD)
     for other in (
         changed("common", {"fit": {"batch_size": 16}, "input.size": 32}),

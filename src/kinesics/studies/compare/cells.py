@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kinesics.engine.config import Recipe
+from kinesics.engine.session import WHERE_IT_RUNS
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe, add_flags
 from kinesics.studies.compare.config import Condition, Study
@@ -140,16 +141,17 @@ def recipe_of(
 
 
 def definition(study: Study, cell: Cell) -> str:
-    """Twelve hex digits that change with what the study says of the cell, wherever its data lie."""
+    """Twelve hex digits that change with what the study says of the cell, wherever its data lie and it is run."""
     condition = dataclasses.asdict(study.conditions[cell.condition])
     for name in ("text", "settings", "method_settings", "silos", "network"):
         del condition[name]
     for name in ("data", "test_data"):
         condition[name] = Path(condition[name]).name
     method = study.methods[cell.method]
+    settings = {name: value for name, value in settings_of(study, cell).items() if name not in WHERE_IT_RUNS}
     content = {
         "system": method.system, "preset": method.preset, "federated": method.federate is not None,
-        "settings": settings_of(study, cell), "condition": condition, "seed": cell.seed,
+        "settings": settings, "condition": condition, "seed": cell.seed,
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -65,7 +65,7 @@ class Condition:
     def derived(self) -> bool:
         """Whether the manifest is not used as it stands."""
         changed = self.label_column or self.test_label_column or self.n_train or self.test_data
-        return bool(changed) or self.noise.kind != "none"
+        return bool(changed) or self.truth_column != "label" or self.noise.kind != "none"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
+import operator
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,18 +18,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
+import numpy as np
+
+from kinesics.data.manifest import COLUMNS, Manifest
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
-from kinesics.engine.loading import fingerprint, learnable_rows
+from kinesics.engine.loading import LEAST_TO_HOLD_OUT, fingerprint, learnable_rows
 from kinesics.engine.run import Run, write_config
-from kinesics.engine.session import changed_settings
+from kinesics.engine.session import WHERE_IT_RUNS, changed_settings
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe
 from kinesics.files import make_folder
 from kinesics.progress import track
 from kinesics.studies.compare.cells import Cell
-from kinesics.studies.compare.manifests import Derived
+from kinesics.studies.compare.manifests import Derived, by_file
 from kinesics.systems import get_system
 
 log = logging.getLogger("kinesics")
@@ -110,22 +117,22 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
         Federations are judged by test rows as they go and have a fingerprint each.
 
     Raises:
-        UserError: nothing to learn for a method, or a setting or the data of a cell that was begun have changed; the
-            first such cell is named.
+        UserError: nothing to learn for a method or nothing to judge it by, or a setting or the data of a cell that was
+            begun have changed; the first such cell is named.
     """
-    known: dict[tuple[str, str, str], tuple[str, str]] = {}
+    known: dict[tuple[str, str, str, float], tuple[str, str]] = {}
     trainings: dict[Cell, str] = {}
     for job in jobs:
         truth = get_system(job.recipe.system).task_class.truth
-        key = (job.recipe.data, str(job.recipe.classes), truth)
+        key = (job.recipe.data, str(job.recipe.classes), truth, job.recipe.input.valid_fraction)
         if key not in known:
             try:
                 draft = (derived or {}).get(job.recipe.data)
                 manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
+                _check_judged(manifest, job.recipe.input.valid_fraction)
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
-            learned = fingerprint(manifest.rows(["train", "valid"]))
-            known[key] = fingerprint(manifest), f"{learned} {manifest.classes}"
+            known[key] = fingerprint(manifest), _learned(manifest)
         whole, learned = known[key]
         trainings[job.cell] = _training(job, learned)
         if job.state == "new":
@@ -141,9 +148,32 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
     return trainings
 
 
+def _check_judged(manifest: Manifest, valid_fraction: float) -> None:
+    """Complain where a run would have neither test nor validation rows."""
+    split = manifest.column("split")
+    held_out = valid_fraction > 0 and (split == "train").sum() >= LEAST_TO_HOLD_OUT
+    if not (np.isin(split, ("test", "valid")).any() or held_out):
+        raise UserError(
+            f"{manifest.path} has no rows in split test or valid: its cells could not be judged",
+            hint="give rows split=test; or, with 10 training rows or more, input.valid_fraction above 0",
+        )
+
+
+def _learned(manifest: Manifest) -> str:
+    """A fingerprint of what is learned from: rows not in split test and their files, in the columns that have a meaning
+    and are not blank throughout."""
+    rows = by_file(manifest.rows(["train", "valid"]))
+    table = rows.table[[name for name in map(str, rows.table) if name in COLUMNS or name.startswith("p_")]]
+    table = table.loc[:, [bool((table[name].notna() & (table[name] != "")).any()) for name in table]]
+    return f"{fingerprint(Manifest(table, rows.path, rows.classes))} {manifest.classes}"
+
+
 def _training(job: Job, learned: str) -> str:
-    """A fingerprint of a cell's recipe and of the rows that it learns from."""
-    recipe = {**dataclasses.asdict(job.recipe), "out": "", "data": ""}
+    """A fingerprint of a cell's recipe and of the rows that it learns from, which name its classes."""
+    recipe = dataclasses.asdict(job.recipe)
+    for name in ("classes", *WHERE_IT_RUNS):
+        *groups, last = name.split(".")
+        functools.reduce(operator.getitem, groups, recipe).pop(last)
     own = job.cell.name if isinstance(job.recipe, FederatedRecipe) else ""
     text = json.dumps([recipe, learned, own], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -248,7 +278,7 @@ def run_jobs(
     """
     failed: dict[Cell, str] = {}
     told_before: dict[Cell, int] = {}
-    running: set[subprocess.Popen[bytes]] = set()
+    running = Processes()
     with ThreadPoolExecutor(at_a_time) as pool:
         work = _Work(jobs, {cell: leader.cell for cell, leader in (shared or {}).items()}, at_a_time)
 
@@ -284,10 +314,43 @@ def run_jobs(
                     )
         except BaseException:  # stopped by the user, too: leave no cell behind
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running):
-                process.kill()
+            running.kill()
             raise
     return failed
+
+
+class Processes:
+    """Processes that can be killed all at once, those included that are just being started."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._killed = False
+
+    def run(self, command: Sequence[str], log_file: Path, environment: Mapping[str, str]) -> int:
+        """Start one, its standard input a pipe from here, and wait for its end; its exit code."""
+        with log_file.open("ab") as stream:
+            with self._lock:
+                if self._killed:
+                    return -signal.SIGTERM
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment
+                )
+                self._running.add(process)
+            try:
+                return process.wait()
+            finally:
+                if process.stdin is not None:
+                    process.stdin.close()
+                with self._lock:
+                    self._running.discard(process)
+
+    def kill(self) -> None:
+        """End all that run, and let none begin."""
+        with self._lock:
+            self._killed = True
+            for process in self._running:
+                process.kill()
 
 
 class _Work:
@@ -345,21 +408,13 @@ def take_over(job: Job, leader: Job, training: str) -> None:
         raise UserError(f"{leader.run.checkpoints} can't be copied to {job.run.folder}: {error}") from error
 
 
-def _run(job: Job, threads: int, running: set[subprocess.Popen[bytes]]) -> int:
+def _run(job: Job, threads: int, running: Processes) -> int:
     """Run one cell; its exit code."""
     verb = "federate" if isinstance(job.recipe, FederatedRecipe) else "train"
     write_config(job.run, job.recipe)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     command = [sys.executable, "-m", "kinesics.studies.compare.worker", verb, str(job.run.folder)]
-    with job.log_file.open("ab") as stream:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment)
-        running.add(process)
-        try:
-            return process.wait()
-        finally:
-            if process.stdin is not None:
-                process.stdin.close()
-            running.discard(process)
+    return running.run(command, job.log_file, environment)
 
 
 def _last_line(path: Path, start: int = 0) -> str:

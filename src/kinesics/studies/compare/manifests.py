@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kinesics.data.manifest import Manifest
+from kinesics.data.manifest import Manifest, rebased
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
@@ -146,12 +146,12 @@ def _same(path: Path, derived: Manifest) -> bool:
         there = read_manifest(path)
     except UserError:
         return False
-    return _by_file(there).fingerprint == _by_file(derived).fingerprint
+    return by_file(there).fingerprint == by_file(derived).fingerprint
 
 
-def _by_file(manifest: Manifest) -> Manifest:
-    """The same rows with absolute paths."""
-    folder = os.path.abspath(manifest.folder)
+def by_file(manifest: Manifest) -> Manifest:
+    """The same rows with absolute paths, links of folders followed."""
+    folder = os.path.realpath(manifest.folder)
     paths = [os.path.normpath(os.path.join(folder, name)) for name in manifest.table["path"]]
     return Manifest(manifest.table.assign(path=paths))
 
@@ -246,10 +246,7 @@ def _with_test_of(manifest: Manifest, other_path: Path, class_map: dict[str, str
     for column in ("path", "audio"):
         if column not in theirs:
             continue
-        folder = os.path.abspath(other.folder)
-        theirs[column] = [
-            name and os.path.relpath(os.path.join(folder, name), manifest.folder) for name in theirs[column]
-        ]
+        theirs[column] = rebased(theirs[column], other.folder, manifest.folder)
     table = pd.concat([ours, theirs], ignore_index=True)
     for column in map(str, table.columns):
         if table[column].dtype == object:

@@ -19,7 +19,7 @@ from kinesics.engine.report_sections import facts_table, first_and_last
 from kinesics.studies.compare import figures
 from kinesics.studies.compare.config import Condition, Study
 from kinesics.studies.compare.results import MEASURES
-from kinesics.studies.compare.table import cell_text, heads, p_text, records, tested_metric, title_of, with_error
+from kinesics.studies.compare.table import cell_text, heads, p_text, records, title_of, with_error
 
 PeopleTable = tuple[list[str], list[list[str]], str]
 """Heads, rows and caption of the table for people."""
@@ -31,6 +31,7 @@ def write_page(
     notes: Mapping[str, Sequence[str]],
     rows: Sequence[Mapping[str, Any]],
     table: pd.DataFrame,
+    metric: str,
     people: PeopleTable,
     histories: Mapping[tuple[str, str, str, int], Path],
 ) -> None:
@@ -42,13 +43,13 @@ def write_page(
         notes: condition -> what was done to its manifest.
         rows: of results.csv.
         table: of `study_table`.
+        metric: that differences are tested by.
         people: the table for people.
         histories: cell key -> metrics.csv, of finished cells.
 
     Raises:
         UserError: a file can't be written.
     """
-    metric = tested_metric(rows)
     pictures = draw(study, table, metric)
     for name, picture in pictures.items():
         for kind in ("png", "svg"):

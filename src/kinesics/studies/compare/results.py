@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from kinesics.data.manifest import read as read_manifest
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.metrics.classification import auroc
-from kinesics.studies.compare.cells import KEY, Cell, definition
+from kinesics.studies.compare.cells import KEY, Cell, cells, definition
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.execution import Job
 from kinesics.studies.compare.manifests import TRUTH
+
+log = logging.getLogger("kinesics")
 
 MEASURES = {
     "accuracy": "accuracy", "uar": "uar", "macro_f1": "macro_f1", "kl": "kl_calibrated", "ece": "ece_calibrated",
@@ -124,13 +127,49 @@ def key_of(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return str(row["condition"]), str(row["method"]), str(row["schedule"]), int(row["seed"])
 
 
-def recorded(study: Study, rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell]) -> set[Cell]:
+def run_of(folder: Path, row: Mapping[str, Any]) -> Run | None:
+    """The finished run that a row was read out of, if it is still in the study's folder.
+
+    Raises:
+        UserError: run.json is damaged.
+    """
+    run = Run(folder / "runs" / Cell(*key_of(row)).name)
+    if not (run.folder / "run.json").is_file():
+        return None
+    content = run.read_json("run.json")
+    same = content.get("status") == "finished" and content.get("seconds") == row.get("seconds")
+    return run if same else None
+
+
+def of_study(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the study's cells as it defines them now, in its order; others are passed over, and the log says so
+    of those that another definition made."""
+    by_key = {key_of(row): row for row in rows}
+    found, outdated = list[dict[str, Any]](), list[str]()
+    for cell in cells(study):
+        row = by_key.get(cell.key)
+        if row is None:
+            continue
+        if row.get("definition", "") in ("", definition(study, cell)):
+            found.append(dict(row))
+        else:
+            outdated.append(cell.name)
+    if outdated:
+        log.warning(
+            "left out of the table, as another definition of the cell made the row: %s%s",
+            ", ".join(outdated[:5]),
+            f" and {len(outdated) - 5} more" if len(outdated) > 5 else "",
+        )
+    return found
+
+
+def recorded(study: Study, rows: Sequence[Mapping[str, Any]], chosen: Sequence[Cell]) -> set[Cell]:
     """The cells that earlier rows already tell of.
 
     Raises:
         UserError: a row was made by another definition of its cell.
     """
-    by_key = {cell.key: cell for cell in cells}
+    by_key = {cell.key: cell for cell in chosen}
     found = set()
     for row in rows:
         cell = by_key.get(key_of(row))

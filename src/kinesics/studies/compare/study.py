@@ -190,7 +190,10 @@ def run_study(
             new = [results.row_of(study, job) for job in finished]
             make_folder(results_file.parent)
             with locked(results_file.with_name(f".{results_file.name}.lock")):  # other studies may write there, too
-                rows = results.merged([] if leave_out else results.read_results(results_file), new, order)
+                earlier = _readable(results_file) if leave_out else results.read_results(results_file)
+                if leave_out:
+                    earlier = [row for row in earlier if results.run_of(folder, row)]
+                rows = results.merged(earlier, new, order)
                 if rows:
                     Run(results_file.parent).write_table(results_file.name, rows)
                     leave_out = False
@@ -205,22 +208,58 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     from kinesics.studies.compare.page import write_page
 
     study = plan.study
-    done = [job for job in plan.jobs if job.state == "finished"]
+    rows = results.of_study(study, rows)
     if not rows:
         return Outcome(failed, [], [], "")
-    found = table.study_table(study, rows, {job.cell.key: answers_of(job.run) for job in done})
-    if not len(found):
-        return Outcome(failed, [], [], "")
+    runs = {results.key_of(row): run for row in rows if (run := results.run_of(plan.folder, row))}
+    keep = {cell: kept_weights(study, cell) for cell in cells(study)}
+    which = "last" if {*keep.values()} == {"last"} else "selected"
+    metric = table.tested_metric(rows, which)
+    answers = {
+        cell.key: answers_of(runs[cell.key])
+        for cell, kept in keep.items()
+        if cell.key in runs and (kept == which or study.methods[cell.method].federate is not None)
+    }
+    found = table.study_table(study, rows, answers, metric)
     Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
-    metric = table.tested_metric(rows)
     heads, lines = table.people_rows(study, found, metric)
     caption = table.caption_of(study, metric)
     with atomic_write(plan.folder / "table.md", "w") as stream:
         stream.write(table.markdown(study, heads, lines, caption))
-    notes = {condition: derived.notes for (condition, _), derived in plan.derived.items()}
-    histories = {job.cell.key: job.run.folder / "metrics.csv" for job in done}
-    write_page(plan.folder, study, notes, rows, found, (heads, lines, caption), histories)
+    notes = _notes(plan, {str(row["condition"]) for row in rows})
+    histories = {key: run.folder / "metrics.csv" for key, run in runs.items()}
+    write_page(plan.folder, study, notes, rows, found, metric, (heads, lines, caption), histories)
     return Outcome(failed, *table.people_rows(study, found, metric, brief=True), caption)
+
+
+def _notes(plan: Plan, conditions: set[str]) -> dict[str, list[str]]:
+    """Condition -> what was done to its manifest; of those that aren't among the chosen cells, as they were told of
+    before."""
+    folder = Run(plan.folder / "manifests")
+    try:
+        found = {name: [str(note) for note in told] for name, told in folder.read_json("notes.json").items()}
+    except (UserError, AttributeError, TypeError):
+        found = {}
+    found |= {condition: list(derived.notes) for (condition, _), derived in plan.derived.items()}
+    make_folder(folder.folder)
+    folder.write_json("notes.json", found)
+    return {name: found[name] for name in plan.study.conditions if name in conditions & set(found)}
+
+
+def kept_weights(study: Study, cell: Cell) -> str:
+    """The weights whose answers a cell's predictions.csv holds: selected or last. A federation has its last ones, which
+    count as both."""
+    if study.methods[cell.method].federate is not None:
+        return "last"
+    return recipe_of(study, cell, Path("manifest.csv"), None, Path("run")).fit.keep
+
+
+def _readable(path: Path) -> list[dict[str, Any]]:
+    """Rows of an earlier results.csv, or none where it is damaged."""
+    try:
+        return results.read_results(path)
+    except UserError:
+        return []
 
 
 def answers_of(run: Run) -> pd.Series:

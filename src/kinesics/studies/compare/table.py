@@ -24,23 +24,26 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def tested_metric(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What differences are tested by: accuracy, or rmse where numbers are learned; of selected weights if there are."""
+def tested_metric(rows: Sequence[Mapping[str, Any]], which: str) -> str:
+    """What differences are tested by: accuracy, or rmse where numbers are learned.
+
+    Args:
+        rows: of results.csv.
+        which: weights, "selected" or "last"; the others where a row has none of those.
+    """
     names = {name for row in rows for name, value in row.items() if value != ""}
-    for stem in ("accuracy", "rmse"):
-        for which in ("selected", "last"):
-            if f"{stem}_{which}" in names:
-                return f"{stem}_{which}"
-    return "accuracy_selected"
+    wanted = [f"{stem}_{w}" for stem in ("accuracy", "rmse") for w in (which, "selected", "last")]
+    return next((name for name in wanted if name in names), wanted[0])
 
 
-def study_table(study: Study, rows: Sequence[Mapping[str, Any]], answers: Answers) -> pd.DataFrame:
+def study_table(study: Study, rows: Sequence[Mapping[str, Any]], answers: Answers, metric: str) -> pd.DataFrame:
     """Means, errors and tests.
 
     Args:
         study: read.
-        rows: of results.csv; those of other studies' cells are passed over.
-        answers: of the cells whose run directories are there.
+        rows: of results.csv, of the study's cells.
+        answers: of the cells whose run directories are there, by the weights of the tested metric.
+        metric: that differences are tested by; see `tested_metric`.
 
     Returns:
         condition, method, schedule, seeds; `<column>` and `<column>_se` for every number of results.csv; for the
@@ -49,7 +52,6 @@ def study_table(study: Study, rows: Sequence[Mapping[str, Any]], answers: Answer
         NaN where there is nothing to tell.
     """
     by_key = {key_of(row): row for row in rows}
-    metric = tested_metric(rows)
     compared = [metric] + [metric.replace("accuracy", "kl")] * metric.startswith("accuracy")
     measured = [c for c in columns_of(rows) if c not in ("seed", "noise_share", "epochs")]
     found: list[dict[str, Any]] = []
