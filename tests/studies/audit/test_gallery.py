@@ -168,6 +168,34 @@ def test_a_reload_keeps_decisions(opened: Open) -> None:
     assert page.locator("article.keep").count() == 1 and page.locator("article.drop").count() == 1
 
 
+def test_a_page_of_fewer_or_more_samples_keeps_decisions(
+    opened: Open, page_file: Path, found: Audit, tmp_path: Path
+) -> None:
+    """One page in place of another, as `kinesics audit --top` writes it: what is not shown is not lost."""
+    page = opened()
+    press(page, "ar")
+    before = page_file.read_bytes()
+    decided = page.evaluate("plain()")
+    assert len(decided) == 2
+    try:
+        for top in (1, TOP + 5):
+            write_gallery(found, page_file, "run-2", "manifest.csv", top)
+            page.reload()
+            page.wait_for_selector("html[data-ready=yes]")
+            assert sorted(page.evaluate("plain()"), key=str) == sorted(decided, key=str)
+            assert f"{min(top, 2)} of {top} decided" in page.inner_text("#count")
+            assert {row["path"] for row in exported(page, tmp_path)} == {row["path"] for row in decided}
+        samples = found.evidence.samples
+        labels = {**samples.columns, "label": np.roll(samples.columns["label"], 1)}
+        other = replace(found, evidence=replace(found.evidence, samples=replace(samples, columns=labels)))
+        write_gallery(other, page_file, "run-2", "manifest.csv", TOP)
+        page.reload()
+        page.wait_for_selector("html[data-ready=yes]")
+        assert page.evaluate("plain()") == []
+    finally:
+        page_file.write_bytes(before)
+
+
 def test_import_takes_over_what_fits(opened: Open, page_file: Path, found: Audit, tmp_path: Path) -> None:
     items = page_content(page_file.read_text(encoding="utf-8"))["items"]
     file = tmp_path / "mine.csv"

@@ -4,6 +4,7 @@ const served = document.documentElement.dataset.server === "yes";
 const at = (id) => document.getElementById(id);
 const letters = "123456789bcdefghilmnoqstvwxyz";  // none of the keys that mean something else
 const decisions = new Map();  // position -> {decision, label, when}
+let aside = [];  // decisions on samples that this page does not show, as the browser has them
 const past = [];  // [position, what was decided before], the latest last
 const cards = [];
 const unsaved = new Set();  // positions whose decision the server does not have yet
@@ -26,7 +27,9 @@ function say(text, bad) {
 // -- keeping decisions ---------------------------------------------------------------------------------------------
 
 function plain() {
-  return [...decisions].map(([i, d]) => ({path: data.items[i].path, decision: d.decision, label: d.label, when: d.when}));
+  const here = [...decisions].map(([i, d]) => (
+    {path: data.items[i].path, decision: d.decision, label: d.label, when: d.when}));
+  return [...aside, ...here];
 }
 
 function remember() {
@@ -355,7 +358,12 @@ async function start() {
       const answer = await fetch("decisions.csv");
       if (!answer.ok) throw new Error(await answer.text());
       adopt(fromCsv(await answer.text()));
-    } else adopt(JSON.parse(localStorage.getItem(data.key) || "[]"));
+    } else {
+      const kept = JSON.parse(localStorage.getItem(data.key) || "[]");
+      const [, taken] = adopt(kept);
+      const here = new Set(taken.map((i) => data.items[i].path));
+      aside = kept.filter((row) => !here.has(row.path));
+    }
   } catch (error) {
     say("Earlier decisions could not be read: " + error.message, true);
   }

@@ -96,9 +96,8 @@ def _content(found: Audit, chosen: np.ndarray, run: str, manifest: str) -> dict[
             }
         )
     uris = [_data_uri(samples, position, side) for position, side in images]
-    key = hashlib.sha256("\n".join(f"{item['path']}\t{item['label']}" for item in items).encode()).hexdigest()[:16]
     return {
-        "key": f"kinesics-audit-{key}",
+        "key": f"kinesics-audit-{_labels_key(found)}",
         "run": _text(run),
         "manifest": _text(manifest),
         "total": len(samples),
@@ -108,6 +107,16 @@ def _content(found: Audit, chosen: np.ndarray, run: str, manifest: str) -> dict[
         "items": items,
         "images": uris,
     }
+
+
+def _labels_key(found: Audit) -> str:
+    """A fingerprint of the images and labels that are audited: what the browser knows decisions by, however many of
+    them a page shows and whichever model doubts them."""
+    samples, label = found.evidence.samples, found.evidence.label
+    rows = sorted(
+        f"{_text(name)}\t{_text(samples.classes[number])}" for name, number in zip(samples.names, label, strict=True)
+    )
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
 def _text(value: object) -> str:
