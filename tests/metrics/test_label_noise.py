@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from kinesics.metrics import label_noise as noise
 
@@ -79,11 +80,13 @@ def test_the_expected_number_of_wrong_labels_is_that_of_the_truth() -> None:
     assert abs(expected - (label != truth).sum()) < 100
 
 
-def test_the_expected_share_of_flipped_labels_is_found() -> None:
+def test_the_nearest_mixture_is_the_best_of_many() -> None:
     rng = np.random.default_rng(7)
-    truth = rng.integers(0, 5, 8000)
-    for share in (0.0, 0.2, 0.4):
-        flipped = rng.random(8000) < share
-        label = np.where(flipped, (truth + rng.integers(1, 5, 8000)) % 5, truth)
-        answer = 0.85 * np.eye(5)[truth] + 0.15 * rng.dirichlet(np.ones(5), 8000)
-        assert abs(noise.expected_share(answer, label) - share) < 0.03
+    truth, label = rng.dirichlet(np.ones(5), 300), rng.integers(0, 5, 300)
+    one_hot = np.eye(5)[label]
+    for other in (rng.dirichlet(np.ones(5), 300), 0.7 * truth + 0.3 / 5, 0.5 * truth + 0.5 * one_hot):
+        steps = np.linspace(0, 1, 2001)
+        distance = [(((1 - w) * one_hot + w * other - truth) ** 2).sum() for w in steps]
+        assert noise.nearest_mixture(label, other, truth) == pytest.approx(steps[int(np.argmin(distance))], abs=3e-4)
+    assert noise.nearest_mixture(label, one_hot, truth) == 0.0
+    assert noise.nearest_mixture(label, truth, one_hot) == 0.0 and noise.nearest_mixture(label, truth, truth) == 1.0

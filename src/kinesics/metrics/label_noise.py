@@ -93,15 +93,19 @@ def expected_wrong(truth: Floats, given_by_true: Floats) -> float:
     return float(truth.sum(axis=0) @ (1 - np.diag(given_by_true)))
 
 
-def expected_share(probability: Floats, label: Ints) -> float:
-    """Share of labels that are expected to be wrong, in [0, 1], by answers made without the samples' own labels.
+def nearest_mixture(label: Ints, other: Floats, truth: Floats) -> float:
+    """The weight w in [0, 1] that brings (1 - w) one_hot(label) + w other nearest to the truth, in least squares over
+    all samples; 0 where labels and others say the same.
 
     Args:
-        probability: (N, C) rows summing to 1.
         label: (N,) in [0, C).
+        other: (N, C) distributions.
+        truth: (N, C) distributions, such as those of `posterior`.
     """
-    given_by_true = label_given_truth(anchor_counts(probability, label))
-    return expected_wrong(posterior(probability, label, given_by_true), given_by_true) / len(label)
+    one_hot = np.eye(truth.shape[1])[label]
+    away = one_hot - other
+    total = float((away**2).sum())
+    return min(max(float(((one_hot - truth) * away).sum()) / total, 0.0), 1.0) if total else 0.0
 
 
 def with_total(doubt: Floats, total: float) -> Floats:

@@ -190,3 +190,30 @@ def test_equal_centres_push_nothing():
     centre = torch.zeros(3, 4, requires_grad=True)
     losses.centre_repulsion(centre).backward()
     assert torch.equal(centre.grad, torch.zeros(3, 4))
+
+
+def test_factors_of_classes_are_those_of_a_general_solver():
+    """Sinkhorn's iteration finds the minimum of sum_i lambda_i log sum_c e^u_c d_ic - b u, which is convex in u."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(3)
+    d, uncertainty = rng.dirichlet([4, 2, 1, 0.3], 200), rng.uniform(0.05, 0.9, 200)
+    one_hot = np.eye(4)[rng.choice(4, 200, p=[0.3, 0.3, 0.25, 0.15])]
+    wanted = uncertainty @ one_hot
+    solved = minimize(
+        lambda u: uncertainty @ np.log(d @ np.exp(u)) - wanted @ u, np.zeros(4), method="BFGS", options={"gtol": 1e-9}
+    )
+    factor = losses.class_factors(*map(torch.from_numpy, (d, one_hot, uncertainty))).double()
+    assert torch.allclose(factor / factor[0], torch.from_numpy(np.exp(solved.x - solved.x[0])), rtol=1e-4)
+    aligned = losses.align(torch.from_numpy(d), factor)
+    assert (uncertainty @ aligned.numpy()) == pytest.approx(wanted, rel=1e-4)
+    assert torch.allclose(aligned.sum(1), torch.ones(200, dtype=torch.float64))
+
+
+def test_factors_stay_in_bounds():
+    """Classes without labels, or that no neighbour speaks for."""
+    d = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]])
+    one_hot = torch.tensor([[1.0, 0, 0], [0, 0, 1]])
+    factor = losses.class_factors(d, one_hot, torch.tensor([0.5, 0.5]))
+    assert torch.isfinite(factor).all() and (factor > 0).all() and factor.max() <= 100 and factor.min() >= 0.01
+    assert torch.isfinite(losses.align(d, factor)).all()

@@ -12,6 +12,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine.config import FitConfig
 from kinesics.engine.prediction import Emotion
 from kinesics.engine.task import DataSpec, Preparation
+from kinesics.metrics.label_noise import anchor_counts, label_given_truth, posterior
 from kinesics.systems.ldlva import losses
 from kinesics.systems.ldlva import task as module
 from kinesics.systems.ldlva.config import LDLVAConfig
@@ -71,9 +72,11 @@ def test_calibration_floor_is_the_released_one():
     assert torch.allclose(g(torch.zeros(1, 5), torch.zeros(1, 2, 5)), torch.tensor(0.2142), atol=1e-4)
 
 
-def test_loss_of_a_step_against_the_formulas():
+@pytest.mark.parametrize("alignment", ["none", "labels"])
+def test_loss_of_a_step_against_the_formulas(alignment):
     """The whole step in one expression each, from the bank's stored values."""
-    task, samples = make_task(gamma=0.02, centre_init=1.0)
+    task, samples = make_task(gamma=0.02, centre_init=1.0, alignment=alignment)
+    task.neighbour_factor.copy_(torch.linspace(0.5, 2.0, 7))
     task.eval()  # batch statistics aside, the same numbers
     positions = [1, 5, 9, 20]
     batch = batch_of(task, samples, positions)
@@ -85,6 +88,9 @@ def test_loss_of_a_step_against_the_formulas():
         v_k, p_k = task.bank_feature[neighbour].float(), task.bank_probability[neighbour].float()
         c = task.calibrate_pairs(v, v_k) * task.neighbour_similarity[positions]
         mixed = torch.einsum("bk,bkc->bc", c / c.sum(1, keepdim=True), p_k)
+        if alignment == "labels":
+            mixed = mixed * torch.linspace(0.5, 2.0, 7)
+            mixed = mixed / mixed.sum(1, keepdim=True)
         y = batch["label"]
         d = 0.6 * F.one_hot(y, 7) + 0.4 * mixed
         cls = -(d * log_f).sum(1).mean()
@@ -133,22 +139,77 @@ def test_lambda_moves_as_far_in_any_batch_where_its_rate_goes_by_the_batch():
     assert torch.allclose(moved(0, [5, 9, 1, 20]), moved(64, [5, 9, 1, 20]) * 16, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("wrong", "start"), [(0, 0.05), (6, 0.25), (23, 0.9)])
-def test_lambda_starts_at_the_share_of_wrong_labels_that_sure_teachers_expect(monkeypatch, wrong, start):
-    task, samples = make_task(uncertainty_start="expected")
+@pytest.mark.parametrize("wrong", [0, 6, 23])
+@pytest.mark.parametrize("alignment", ["labels", "none"])
+def test_lambda_starts_where_labels_and_neighbours_come_nearest_to_the_truth(monkeypatch, wrong, alignment):
+    """Of all lambda in steps of .001; the truth is what Bayes' rule makes of teachers that are sure."""
+    task, samples = make_task(uncertainty_start="fitted", alignment=alignment)
     label = samples.columns["label"]
     sure = np.eye(7)[np.where(np.arange(N) < wrong, (label + 1 + np.arange(N) % 6) % 7, label)]
-    place = Neighbourhood(sure @ circumplex_coordinates(BASIC), "teacher", teacher=sure)
+    teacher = 0.94 * sure + 0.06 * np.random.default_rng(2).dirichlet(np.ones(7), N)
+    place = Neighbourhood(teacher @ circumplex_coordinates(BASIC), "teacher", teacher=teacher)
     monkeypatch.setattr(module, "locate", lambda *_: place)
     task.prepare(samples, Preparation(lambda *_: None, FitConfig(), 0, None))
-    assert np.allclose(task.uncertainty.numpy(), start, atol=0.01)
-    assert task.notes["uncertainty_start"] == pytest.approx(start, abs=0.01)
+    index, similarity = task.neighbour_index.long().numpy(), task.neighbour_similarity.double().numpy()
+    mixed = (similarity[:, :, None] * teacher[index]).sum(1) / similarity.sum(1)[:, None]
+    if alignment == "labels":
+        mixed = scaled(mixed, np.eye(7)[label].mean(0))
+    truth = posterior(teacher, label, label_given_truth(anchor_counts(teacher, label)))
+    steps = np.arange(0.05, 0.5001, 0.001)
+    distance = [((np.eye(7)[label] * (1 - w) + w * mixed - truth) ** 2).sum() for w in steps]
+    start = steps[int(np.argmin(distance))]
+    assert np.allclose(task.uncertainty.numpy(), start, atol=0.003)
+    assert task.notes["uncertainty_start"] == pytest.approx(start, abs=0.003)
 
 
-@pytest.mark.parametrize("options", [{}, {"uncertainty_start": "expected"}])
+def scaled(rows, wanted):
+    """Rows summing to 1 whose mean is `wanted`, by iterative proportional fitting of the whole table."""
+    for _ in range(5000):
+        rows = rows * (wanted / rows.mean(0))
+        rows = rows / rows.sum(1, keepdims=True)
+    return rows
+
+
+def test_neighbours_leave_classes_as_frequent_as_the_labels_have_them():
+    """A step's targets, over all samples, with a lambda of each sample's own; the factors last for an epoch."""
+    task, samples = make_task()
+    with torch.no_grad():
+        task.uncertainty_logit.copy_(torch.linspace(-2, 2, N))
+    task.bank_probability.copy_(torch.softmax(torch.randn(N, 7) + torch.tensor([3.0, 1, 0, 0, 0, 0, -1]), 1))
+    torch.nn.init.zeros_(task.calibrate_pairs.own.weight)  # so that the step's own features don't count
+    torch.nn.init.zeros_(task.calibrate_pairs.other.weight)
+    task.epoch_start(0)
+    targets = []
+    keep = losses.target_distribution
+
+    def noted(*parts):
+        targets.append(keep(*parts))
+        return targets[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "target_distribution", noted)
+        task.training_step(batch_of(task, samples, np.arange(N)))
+    frequency = np.bincount(samples.columns["label"], minlength=7) / N
+    assert targets[0].detach().mean(0).numpy() == pytest.approx(frequency, abs=1e-4)
+    factor = task.neighbour_factor.clone()
+    task.bank_probability.copy_(task.bank_probability.roll(1, 1))
+    task.epoch_start(0)  # as a resume within the epoch does
+    assert torch.equal(task.neighbour_factor, factor)
+    task.epoch_start(1)
+    assert not torch.allclose(task.neighbour_factor, factor)
+
+
+def test_without_alignment_neighbours_say_what_they_say():
+    for options in ({"alignment": "none"}, {"neighbours": "forward"}):
+        task, _ = make_task(**options)
+        task.epoch_start(0)
+        assert torch.equal(task.neighbour_factor, torch.ones(7))
+
+
+@pytest.mark.parametrize("options", [{"uncertainty_start": "constant"}, {"uncertainty_start": "fitted"}])
 def test_lambda_starts_where_it_is_told_without_a_teacher_or_a_wish(monkeypatch, options):
     task, samples = make_task(**options)
-    teacher = None if options else np.full((N, 7), 1 / 7)
+    teacher = None if options["uncertainty_start"] == "fitted" else np.full((N, 7), 1 / 7)
     place = Neighbourhood(np.random.default_rng(0).uniform(-1, 1, (N, 2)), "columns", teacher=teacher)
     monkeypatch.setattr(module, "locate", lambda *_: place)
     task.prepare(samples, Preparation(lambda *_: None, FitConfig(), 0, None))
@@ -264,19 +325,22 @@ def test_balanced_class_weights():
     assert weight.mean().item() == pytest.approx(1.0)
 
 
-def test_constructed_target_and_doubt():
-    task, samples = make_task()
+@pytest.mark.parametrize("alignment", ["none", "labels"])
+def test_constructed_target_and_doubt(alignment):
+    task, samples = make_task(alignment=alignment)
     rows = torch.softmax(torch.randn(N, 7), 1).numpy()
     answers = [Emotion(distribution=dict(zip(BASIC, row.tolist(), strict=True))) for row in rows]
     scores = task.sample_scores(samples, answers)
     target = scores["target"]
     assert target.sum(1) == pytest.approx(np.ones(N), abs=1e-5)
     label = samples.columns["label"]
-    neighbour = task.neighbour_index[7].long()
-    zeta = task.calibrate_pairs(task.bank_feature[7:8].float(), task.bank_feature[neighbour][None].float())[0].detach()
-    c = (zeta * task.neighbour_similarity[7]).numpy()
-    mixed = (c[:, None] * rows[neighbour.numpy()]).sum(0) / c.sum()
-    expected = 0.6 * np.eye(7)[label[7]] + 0.4 * mixed
+    neighbour = task.neighbour_index.long()
+    zeta = task.calibrate_pairs(task.bank_feature.float(), task.bank_feature[neighbour].float()).detach()
+    c = (zeta * task.neighbour_similarity).double().numpy()
+    mixed = (c[:, :, None] * rows[neighbour.numpy()]).sum(1) / c.sum(1, keepdims=True)
+    if alignment == "labels":
+        mixed = scaled(mixed, np.eye(7)[label].mean(0))
+    expected = (0.6 * np.eye(7)[label] + 0.4 * mixed)[7]
     assert target[7] == pytest.approx(expected, abs=1e-5)
     doubt = 1 - (rows[7, label[7]] + expected[label[7]]) / 2
     assert scores["label_doubt"][7] == pytest.approx(doubt, abs=1e-5)

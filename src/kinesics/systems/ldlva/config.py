@@ -58,9 +58,10 @@ class LDLVAConfig:
     # uncertainty lambda
     uncertainty_init: float = 0.5
     """Uncertainty lambda of every sample at the start, in (0, 1)."""
-    uncertainty_start: str = "constant"
-    """Where every lambda begins: at `uncertainty_init` ("constant"), or at the share of wrong labels that the teacher's
-    out-of-fold predictions expect, kept in [0.05, 0.9] ("expected"; without a teacher at `uncertainty_init`)."""
+    uncertainty_start: str = "fitted"
+    """Where every lambda begins: at `uncertainty_init` ("constant"), or where the mixture of labels and neighbours
+    comes nearest to what the teacher's out-of-fold predictions and the labels say of the truth, in least squares and
+    kept in [0.05, 0.5] ("fitted"; without a teacher at `uncertainty_init`)."""
     uncertainty_lr: float = 10.0
     """Rate of lambda's own SGD; it is not scheduled."""
     uncertainty_batch: int = 0
@@ -71,6 +72,12 @@ class LDLVAConfig:
     """Momentum of lambda's own SGD; the released code uses 0.9 on AffectNet."""
     uncertainty_through_centres: bool = False
     """Whether L_D's gradient reaches lambda too (the text read literally; it only ever raises lambda)."""
+
+    # neighbours' classes
+    alignment: str = "labels"
+    """What frequency of classes the neighbour distributions have, weighed by lambda: that of the "labels", which they
+    are brought to by one factor a class, renewed every epoch; or as it comes ("none", the text). Needs a bank; else of
+    no effect."""
 
     # bank
     bank_start: str = "teacher"
@@ -131,7 +138,8 @@ _CHOICES = {
     "source": ("auto", "columns", "teacher", "votes"),
     "similarity": ("gaussian", "laplace"),
     "bank_start": ("teacher", "label", "uniform"),
-    "uncertainty_start": ("constant", "expected"),
+    "uncertainty_start": ("constant", "fitted"),
+    "alignment": ("labels", "none"),
     "reduction": ("mean", "sum"),
     "class_weights": ("none", "balanced"),
     "centres": ("trained", "moved"),
@@ -142,6 +150,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "task.gamma": 0.01,
         "task.uncertainty_init": 0.5,
+        "task.uncertainty_start": "constant",
+        "task.alignment": "none",
         "task.neighbours": "forward",
         "task.bank_hold": 0,
         "task.relocate": False,
@@ -170,6 +180,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.calibration_norm": True,
         "task.calibration_floor": -1.3,
         "task.uncertainty_init": 0.378,
+        "task.uncertainty_start": "constant",
+        "task.alignment": "none",
         "task.gamma": 0.01,
         "task.centres": "moved",
         "task.centre_lr": 0.5,

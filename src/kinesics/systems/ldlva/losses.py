@@ -48,6 +48,55 @@ def aggregate(contribution_BK: Tensor, neighbour_BKC: Tensor) -> Tensor:
     return (share.unsqueeze(2) * neighbour_BKC).sum(1)
 
 
+def align(aggregated_BC: Tensor, factor_C: Tensor) -> Tensor:
+    """Neighbour distributions with their classes weighed: d~_j w_j / sum_c d~_c w_c.
+
+    Args:
+        aggregated_BC: (B, C) d~, rows sum to 1.
+        factor_C: (C,) w, above 0.
+
+    Returns:
+        (B, C) rows sum to 1.
+    """
+    weighed = aggregated_BC * factor_C
+    return weighed / weighed.sum(1, keepdim=True)
+
+
+@torch.no_grad()
+def class_factors(
+    aggregated_NC: Tensor, label_NC: Tensor, uncertainty_N: Tensor, limit: float = 100.0, rounds: int = 200
+) -> Tensor:
+    """The w of `align` by which mixing labels with neighbours leaves the frequency of every class as it is.
+
+    sum_i lambda_i align(d~_i, w) = sum_i lambda_i l_i, which Sinkhorn's iteration solves: rows and columns of a
+    positive matrix are scaled in turns to the sums that are wanted (R. Sinkhorn, P. Knopp, 1967). Averages of
+    neighbours favour the frequent classes; a network that learns from them and then answers for its neighbours forgets
+    the rare ones. The idea is the distribution alignment of D. Berthelot et al., "ReMixMatch", ICLR 2020.
+
+    Args:
+        aggregated_NC: (N, C) d~ of all training samples.
+        label_NC: (N, C) one-hot labels.
+        uncertainty_N: (N,) lambda.
+        limit: no w is more than so many times above or below their mean by the classes' frequency, so that a class that
+            no neighbour speaks for doesn't become infinitely dear.
+        rounds: at most; it ends earlier where the sums agree to 1e-6.
+
+    Returns:
+        (C,) float32.
+    """
+    share, uncertainty = aggregated_NC.double(), uncertainty_N.double()
+    wanted = uncertainty @ label_NC.double()
+    tiny = torch.finfo(torch.float64).tiny
+    factor = torch.ones_like(wanted)
+    for _ in range(rounds):
+        found = uncertainty @ align(share, factor)
+        factor = factor * (wanted / found.clamp(min=tiny))
+        factor = (factor * wanted.sum() / (factor @ wanted).clamp(min=tiny)).clamp(1 / limit, limit)
+        if bool(((found - wanted).abs() <= 1e-6 * wanted.sum()).all()):
+            break
+    return factor.float()
+
+
 def target_distribution(label_BC: Tensor, aggregated_BC: Tensor, uncertainty_B: Tensor) -> Tensor:
     """d = (1 - lambda) l + lambda d~.
 

@@ -19,14 +19,17 @@ from kinesics.engine.fit import step_seed
 from kinesics.engine.optimizers import OptimizerSpec, build_optimizer
 from kinesics.engine.prediction import Prediction
 from kinesics.engine.task import Batch, DataSpec, Preparation
-from kinesics.metrics.label_noise import expected_share
+from kinesics.metrics.label_noise import anchor_counts, label_given_truth, nearest_mixture, posterior
 from kinesics.systems.ldlva import losses
 from kinesics.systems.ldlva.config import LDLVAConfig
 from kinesics.systems.ldlva.model import Calibration
 from kinesics.systems.ldlva.neighbours import locate, nearest, project, teacher_classifier
 
-_START_RANGE = (0.05, 0.9)
-"""Lambda has no gradient at 0 and 1."""
+_START_RANGE = (0.05, 0.5)
+"""Lambda has no gradient at 0, and above a half the bank feeds on itself before the network has learned much."""
+
+_ROWS = 4096
+"""Samples whose neighbours are looked at together."""
 
 _NEVER = 2**30
 """Epoch in which samples are placed for good."""
@@ -47,6 +50,8 @@ class LDLVA(Classifier):
     neighbour_index: Tensor
     neighbour_similarity: Tensor
     neighbour_placed: Tensor
+    neighbour_factor: Tensor
+    neighbour_aligned: Tensor
     bank_feature: Tensor
     bank_probability: Tensor
 
@@ -62,6 +67,8 @@ class LDLVA(Classifier):
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
         self.register_buffer("neighbour_placed", torch.full((n,), _NEVER, dtype=torch.int32))
+        self.register_buffer("neighbour_factor", torch.ones(spec.n_classes))
+        self.register_buffer("neighbour_aligned", torch.tensor(-1, dtype=torch.int32))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -82,10 +89,10 @@ class LDLVA(Classifier):
         self._find_neighbours(place.position)
         if self.config.neighbours == "bank":
             self._fill_bank(data, place.teacher)
-        if self.config.uncertainty_start == "expected" and place.teacher is not None:
-            share = float(np.clip(expected_share(place.teacher, data.columns["label"]), *_START_RANGE))
-            self.uncertainty_logit.data.fill_(float(np.log(share / (1 - share))))
-            self.notes["uncertainty_start"] = round(share, 4)
+        if self.config.uncertainty_start == "fitted" and place.teacher is not None:
+            start = self._fitted_uncertainty(place.teacher, data.columns["label"])
+            self.uncertainty_logit.data.fill_(float(np.log(start / (1 - start))))
+            self.notes["uncertainty_start"] = round(start, 4)
         self.notes["valence_arousal"] = place.source
         if place.source == "teacher":
             relocates = self.config.relocate and self.config.neighbours == "bank"
@@ -106,6 +113,13 @@ class LDLVA(Classifier):
         )
         self.neighbour_index.copy_(index)
         self.neighbour_similarity.copy_(similarity(place.unsqueeze(1), place[index], self.config.delta))
+
+    def _fitted_uncertainty(self, teacher: np.ndarray, label: np.ndarray) -> float:
+        """The lambda of all samples that brings d nearest to P(true class | teacher, label)."""
+        given_by_true = label_given_truth(anchor_counts(teacher, label))
+        neighbours = self._neighbour_distribution(torch.from_numpy(teacher).float(), torch.from_numpy(label))
+        found = nearest_mixture(label, neighbours.double().numpy(), posterior(teacher, label, given_by_true))
+        return float(np.clip(found, *_START_RANGE))
 
     def _fill_bank(self, data: Samples, teacher: np.ndarray | None) -> None:
         n_classes = self.spec.n_classes
@@ -139,12 +153,46 @@ class LDLVA(Classifier):
         """Warm-up and the holding of the first bank go by epochs; so does the search for neighbours after that.
 
         The epoch that placed a sample last is kept with it: a resume inside an epoch must not place it anew, as the
-        bank has moved on.
+        bank has moved on. So is the epoch whose factors of classes are known.
         """
         self._epoch = epoch
         if bool((self.neighbour_placed < epoch).any()):
             self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
             self.neighbour_placed.fill_(epoch)
+        if self._aligns and self._label is not None and int(self.neighbour_aligned) != epoch:
+            aggregated = self._aggregate_all(self.bank_probability)
+            self.neighbour_factor.copy_(self._factors(aggregated, self._label))
+            self.neighbour_aligned.fill_(epoch)
+
+    @property
+    def _aligns(self) -> bool:
+        return self.config.alignment == "labels" and self.config.neighbours == "bank"
+
+    @torch.no_grad()
+    def _aggregate_all(self, probability_NC: Tensor) -> Tensor:
+        """(N, C) d~ of every training sample by these predictions, not aligned; zeta is 1 without a bank."""
+        found = []
+        for start in range(0, len(probability_NC), _ROWS):
+            rows = slice(start, start + _ROWS)
+            neighbour = self.neighbour_index[rows].long()
+            contribution = self.neighbour_similarity[rows]
+            if self.config.neighbours == "bank":
+                own, others = self.bank_feature[rows].float(), self.bank_feature[neighbour].float()
+                contribution = contribution * self.calibrate_pairs(own, others)
+            found.append(losses.aggregate(contribution, probability_NC[neighbour].float()))
+        return torch.cat(found)
+
+    def _factors(self, aggregated_NC: Tensor, label_N: Tensor) -> Tensor:
+        """(C,) by which the neighbours leave the labels' classes as frequent as they are."""
+        one_hot = F.one_hot(label_N.to(aggregated_NC.device).clamp(min=0), self.spec.n_classes)
+        return losses.class_factors(aggregated_NC, one_hot, torch.sigmoid(self.uncertainty_logit.detach()))
+
+    def _neighbour_distribution(self, probability_NC: Tensor, label_N: Tensor) -> Tensor:
+        """(N, C) d~ of every training sample by these predictions, aligned where the settings say so."""
+        aggregated = self._aggregate_all(probability_NC.to(self.neighbour_index.device))
+        if self._aligns:
+            aggregated = losses.align(aggregated, self._factors(aggregated, label_N))
+        return aggregated.cpu()
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """L = L_cls + gamma L_D of the batch; "cls" and "centre" are its parts, "uncertainty" the mean lambda."""
@@ -161,6 +209,8 @@ class LDLVA(Classifier):
         other_BKV, other_BKC = self._neighbour_outputs(neighbour_BK, batch)
         zeta_BK = self.calibrate_pairs(own_BV, other_BKV)
         aggregated = losses.aggregate(zeta_BK * self.neighbour_similarity[index], other_BKC)
+        if self._aligns:
+            aggregated = losses.align(aggregated, self.neighbour_factor)
         uncertainty = torch.sigmoid(self.uncertainty_logit[index])
         target = losses.target_distribution(one_hot, aggregated, uncertainty)
         cls = losses.classification_loss(target, log_probability, self.config.reduction, weight)
@@ -237,21 +287,10 @@ class LDLVA(Classifier):
 
         The calibration score uses the bank's features; without a bank every zeta is 1.
         """
-        probability = torch.from_numpy(probabilities(predictions)).float()
-        found = []
         label = torch.from_numpy(train.columns["label"])
-        for start in range(0, len(label), 4096):
-            rows = slice(start, start + 4096)
-            neighbour = self.neighbour_index[rows].long().cpu()
-            contribution = self.neighbour_similarity[rows].cpu()
-            if self.config.neighbours == "bank":
-                bank = self.bank_feature
-                zeta = self.calibrate_pairs(bank[rows].float(), bank[neighbour.to(bank.device)].float())
-                contribution = contribution * zeta.cpu()
-            aggregated = losses.aggregate(contribution, probability[neighbour])
-            one_hot = F.one_hot(label[rows].clamp(min=0), self.spec.n_classes).float()
-            found.append(losses.target_distribution(one_hot, aggregated, self.uncertainty[rows].cpu()))
-        return torch.cat(found).numpy()
+        aggregated = self._neighbour_distribution(torch.from_numpy(probabilities(predictions)).float(), label)
+        one_hot = F.one_hot(label.clamp(min=0), self.spec.n_classes).float()
+        return losses.target_distribution(one_hot, aggregated, self.uncertainty.cpu()).numpy()
 
     def sample_scores(self, train: Samples, predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
         """`uncertainty` lambda (N,), the constructed `target` d (N, C), and `label_doubt` (N,) in [0, 1].
