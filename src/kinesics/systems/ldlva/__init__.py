@@ -67,9 +67,9 @@ The figures behind the defaults are in EXPERIMENTS.md; in short:
 - `source`, `space`, `teacher_*`: where valence-arousal comes from: d~ is never better than the placing.
 - `relocate`: whether it is renewed while training: yes (30 % flips, 30 epochs: 73.4 against 69.9 % with the teachers'
   alone).
-- `uncertainty_init`: lambda's start, the sigmoid of a logit: .5; .6 lets the bank feed on itself in short schedules.
-- `uncertainty_start`: one start for all data or the share of wrong labels that the teachers expect: the constant; the
-  share is better on clean labels and worse on natural ones in a long schedule.
+- `uncertainty_start`, `uncertainty_init`: lambda's start, the sigmoid of a logit: where the mixture comes nearest to
+  what teachers and labels say of the truth, at most .5; .6 lets the bank feed on itself in short schedules.
+- `alignment`: whether neighbours may change how frequent classes are: no; rare classes were forgotten.
 - `uncertainty_lr`, `uncertainty_momentum`: lambda's rate: 10; 30 to 100 give up right labels that are not learned
   yet.
 - `reduction`: sums or means, which lambda's rate assumes: means, as released.
