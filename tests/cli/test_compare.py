@@ -253,9 +253,32 @@ def test_nothing_to_judge_by_is_noticed_first(
     study = written(tmp_path, common=common, conditions={"own": OWN})
     answer = kinesics("compare", study, "--data", path, "--out", tmp_path / "out")
     assert answer.code == 2 and "own-0.csv has no rows in split test or valid" in answer.err and ran == []
-    few = written(tmp_path / "few", conditions={"few": {"n_train": 9}})
-    answer = kinesics("compare", few, "--data", path, "--out", tmp_path / "out")
-    assert answer.code == 2 and "has no rows in split test or valid" in answer.err and ran == []
+    train = table[table["split"] == "train"].drop(columns="group")
+    for few_rows in (train.head(9), train.groupby("label").head(5)):  # none is held out; no class has enough for one
+        few_rows.to_csv(path, index=False)
+        few = written(tmp_path / "few", conditions={"few": {}})
+        answer = kinesics("compare", few, "--data", path, "--out", tmp_path / "out")
+        assert answer.code == 2 and "has no rows in split test or valid" in answer.err and ran == []
+    table[table["split"] == "test"].to_csv(path, index=False)
+    for condition in ({}, {"test_label_column": "label"}):
+        only_test = written(tmp_path / "test", conditions={"c": condition})
+        answer = kinesics("compare", only_test, "--data", path, "--out", tmp_path / "out")
+        assert answer.code == 2 and "has no training rows" in answer.err and ran == []
+
+
+def test_what_was_not_chosen_does_not_keep_a_table_from_being_made(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """A method with a bad setting, and a finished run whose answers are gone."""
+    methods = {**STUDY["methods"], "bad": {"system": "cross_entropy", "settings": {"fit.lr": -1}}}
+    (copy / "runs" / "flip30-peers-short-1" / "predictions.csv").unlink()
+    (copy / "table.csv").unlink()
+    words = ("compare", written(copy, methods=methods), "--data", faces, "--out", copy)
+    answer = kinesics(*words, "--only", "method=plain", "seed=0")
+    assert answer.code == 0 and ran == [], answer.err
+    assert "no tests over samples for flip30-peers-short-1" in answer.err
+    table = pd.read_csv(copy / "table.csv").set_index(["condition", "method"])
+    assert len(table) == 4 and np.isfinite(table.loc[("flip30", "peers"), "mcnemar_p"])
 
 
 def test_processes_that_just_begin_are_ended_too(tmp_path: Path) -> None:
@@ -386,7 +409,7 @@ def test_conditions_that_differ_in_test_rows_share_a_training(
             for which in ("both", "alone")
         )
         assert found == wanted, name
-    assert rows.loc["own", "accuracy_last"] != rows.loc["cross", "accuracy_last"]
+    assert rows.loc["own", "nll_last"] != rows.loc["cross", "nll_last"]
 
 
 def test_columns_that_nothing_is_learned_from_part_no_trainings(

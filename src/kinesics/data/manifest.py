@@ -32,7 +32,8 @@ log = logging.getLogger("kinesics")
 SUM_TOLERANCE = 1e-3
 """How far from 1 a row of `p_` columns may sum and still be a distribution."""
 
-_FILE_COLUMNS = ("path", "audio")
+FILE_COLUMNS = ("path", "audio")
+"""Columns that name files, relative to the manifest's folder or absolute."""
 
 COLUMNS = ("path", "label", "split", *NUMERIC, "audio", "style", "scene", "group", "silo")
 """Columns with a meaning, beside `p_<class>`."""
@@ -103,10 +104,10 @@ class Manifest:
         for name in self.table.columns:
             values = self.table[name].to_numpy()
             columns[name] = number_cells(values) if values.dtype == np.float64 else list(values)
-        for name in set(_FILE_COLUMNS) & set(columns):
+        for name in set(FILE_COLUMNS) & set(columns):
             columns[name] = rebased(columns[name], self.folder, folder or target.parent)
         if target.suffix.lower() in (".parquet", ".pq"):
-            frame = self.table.assign(**{name: columns[name] for name in _FILE_COLUMNS if name in columns})
+            frame = self.table.assign(**{name: columns[name] for name in FILE_COLUMNS if name in columns})
             write_parquet(frame, target)
             return target
         try:

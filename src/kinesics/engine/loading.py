@@ -162,7 +162,8 @@ def load_splits(
     split = chosen.column("split").astype(str)
     valid_from = "manifest" if (split == "valid").any() else "none"
     if valid_from == "none" and config.valid_fraction and "valid" in splits and "train" in splits:
-        split = _hold_out(samples, split, config.valid_fraction, seed)
+        label = samples.columns.get("label", np.zeros(len(samples), dtype=np.int64))
+        split = hold_out(split, label, samples.extra.get("group"), config.valid_fraction, seed)
         valid_from = "train" if (split == "valid").any() else "none"
     found: dict[str, Samples | None] = {}
     for name in ("train", "valid", "test"):
@@ -225,19 +226,28 @@ def fingerprint(manifest: Manifest) -> str:
     return digest.hexdigest()
 
 
-LEAST_TO_HOLD_OUT = 10
-"""Training rows, of which some can become the validation split; of fewer none are taken."""
+def hold_out(split: np.ndarray, label: np.ndarray, group: np.ndarray | None, fraction: float, seed: int) -> np.ndarray:
+    """Make a share of the training rows the validation split, stratified by label, groups whole; none of fewer than 10.
 
+    Args:
+        split: (N,) names.
+        label: (N,) int64.
+        group: (N,) or None.
+        fraction: in (0, 1).
+        seed: of the draw.
 
-def _hold_out(samples: Samples, split: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    Returns:
+        (N,) names; there may be no "valid" among them.
+
+    Raises:
+        UserError: the groups can't be parted so.
+    """
     train = np.flatnonzero(split == "train")
-    if len(train) < LEAST_TO_HOLD_OUT:
+    if len(train) < 10:
         return split
-    part = samples.subset(train)
-    group = part.extra.get("group")
-    label = part.columns.get("label", np.zeros(len(part), dtype=np.int64))
+    parts = {"train": 1 - fraction, "valid": fraction}
     try:
-        assigned = split_by_group(group, label, {"train": 1 - fraction, "valid": fraction}, seed)
+        assigned = split_by_group(None if group is None else group[train], label[train], parts, seed)
     except UserError as error:
         raise UserError(
             f"no validation rows can be held out of train: {error.message}",

@@ -243,18 +243,22 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree that this package runs from; None when it was installed from a wheel."""
+    """Commit of the source tree that this package runs from, "-dirty" after it where the package itself was changed;
+    None when it was installed from a wheel."""
     here = Path(__file__).resolve()
     if not (here.parents[3] / ".git").exists():
         return None
     try:
-        asked = subprocess.run(
-            ["git", "-C", str(here.parent), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True, text=True, timeout=10, check=False,
+        commit, changed = (
+            subprocess.run(
+                ["git", "-C", str(here.parents[1]), *words],
+                capture_output=True, text=True, timeout=10, check=False,
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return asked.stdout.strip() or None
+    return f"{commit}{'-dirty' if changed else ''}" if commit else None
 
 
 def _processor() -> str:

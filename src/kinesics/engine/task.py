@@ -85,6 +85,9 @@ class Task(nn.Module, ABC):
     """
 
     config_class: ClassVar[type]
+    edition: ClassVar[int] = 1
+    """Raised when the same settings come to mean another training, such as by new defaults: results of an older edition
+    are not taken for results of this one."""
     truth: ClassVar[str] = "label"
     """The column that the system learns: rows without it are left out. What learns "target" sees no classes."""
     local_prefixes: ClassVar[tuple[str, ...]] = ()

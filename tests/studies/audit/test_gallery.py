@@ -196,6 +196,30 @@ def test_a_page_of_fewer_or_more_samples_keeps_decisions(
         page_file.write_bytes(before)
 
 
+def test_two_pages_of_the_same_labels_keep_each_others_decisions(
+    opened: Open, page_file: Path, found: Audit, tmp_path: Path
+) -> None:
+    """Both are open at once; the first one shows fewer samples, and its own go on to count when the other decides."""
+    page = opened()
+    paths = [item["path"] for item in page_content(page_file.read_text(encoding="utf-8"))["items"]]
+    few = tmp_path / "few.html"
+    write_gallery(found, few, "run-1", "manifest.csv", 2)
+    other = page.context.new_page()
+    other.goto(few.as_uri())
+    other.wait_for_selector("html[data-ready=yes]")
+    press(page, "aaarr")
+    press(other, "r")
+    press(page, "uu")
+    rows = {row["path"]: row["decision"] for row in page.evaluate("kept()")}
+    assert rows == {paths[0]: "drop", paths[1]: "keep", paths[2]: "keep"}
+    assert {row["path"] for row in other.evaluate("plain()")} == {paths[0], paths[2]}
+    other.reload()
+    other.wait_for_selector("html[data-ready=yes]")
+    assert {row["path"] for row in other.evaluate("plain()")} == set(paths[:3])
+    assert len(exported(other, tmp_path)) == 3
+    assert "3 decisions exported, 1 of them on samples that are not shown" in other.inner_text("#message")
+
+
 def test_import_takes_over_what_fits(opened: Open, page_file: Path, found: Audit, tmp_path: Path) -> None:
     items = page_content(page_file.read_text(encoding="utf-8"))["items"]
     file = tmp_path / "mine.csv"

@@ -211,9 +211,12 @@ def test_factors_of_classes_are_those_of_a_general_solver():
 
 
 def test_factors_stay_in_bounds():
-    """Classes without labels, or that no neighbour speaks for."""
-    d = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]])
-    one_hot = torch.tensor([[1.0, 0, 0], [0, 0, 1]])
-    factor = losses.class_factors(d, one_hot, torch.tensor([0.5, 0.5]))
-    assert torch.isfinite(factor).all() and (factor > 0).all() and factor.max() <= 100 and factor.min() >= 0.01
-    assert torch.isfinite(losses.align(d, factor)).all()
+    """Classes without labels, that no neighbour speaks for, or both, and neighbours that are sure in half precision."""
+    sure = torch.softmax(20 * torch.eye(3)[torch.arange(40) % 2], 1).half()
+    assert (sure[:, 2] < 1e-7).all()
+    for d in (torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]] * 20), sure):
+        for label in ([0, 2], [0, 0], [2, 2], [0, 1]):
+            one_hot = torch.eye(3)[torch.tensor(label * 20)]
+            factor = losses.class_factors(d, one_hot, torch.full((40,), 0.5))
+            assert torch.isfinite(factor).all() and factor.max() <= 100 and factor.min() >= 0.01
+            assert torch.isfinite(losses.align(d.float(), factor)).all()

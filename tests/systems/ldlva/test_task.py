@@ -199,11 +199,21 @@ def test_neighbours_leave_classes_as_frequent_as_the_labels_have_them():
     assert not torch.allclose(task.neighbour_factor, factor)
 
 
+def test_looking_at_all_neighbours_teaches_their_calibration_nothing():
+    task, _ = make_task(calibration_norm=True, warmup=1)
+    before = {name: value.clone() for name, value in task.calibrate_pairs.state_dict().items()}
+    task.epoch_start(0)
+    assert int(task.neighbour_aligned) == -1  # neighbours don't count yet
+    task.epoch_start(1)
+    assert int(task.neighbour_aligned) == 1 and task.calibrate_pairs.training
+    assert all(torch.equal(value, before[name]) for name, value in task.calibrate_pairs.state_dict().items())
+
+
 def test_without_alignment_neighbours_say_what_they_say():
     for options in ({"alignment": "none"}, {"neighbours": "forward"}):
         task, _ = make_task(**options)
         task.epoch_start(0)
-        assert torch.equal(task.neighbour_factor, torch.ones(7))
+        assert torch.equal(task.neighbour_factor, torch.ones(1, 7))
 
 
 @pytest.mark.parametrize("options", [{"uncertainty_start": "constant"}, {"uncertainty_start": "fitted"}])

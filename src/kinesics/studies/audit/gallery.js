@@ -4,7 +4,6 @@ const served = document.documentElement.dataset.server === "yes";
 const at = (id) => document.getElementById(id);
 const letters = "123456789bcdefghilmnoqstvwxyz";  // none of the keys that mean something else
 const decisions = new Map();  // position -> {decision, label, when}
-let aside = [];  // decisions on samples that this page does not show, as the browser has them
 const past = [];  // [position, what was decided before], the latest last
 const cards = [];
 const unsaved = new Set();  // positions whose decision the server does not have yet
@@ -26,15 +25,34 @@ function say(text, bad) {
 
 // -- keeping decisions ---------------------------------------------------------------------------------------------
 
-function plain() {
-  const here = [...decisions].map(([i, d]) => (
-    {path: data.items[i].path, decision: d.decision, label: d.label, when: d.when}));
-  return [...aside, ...here];
+function row(i) {
+  const known = decisions.get(i);
+  return {path: data.items[i].path, decision: known.decision, label: known.label, when: known.when};
 }
 
-function remember() {
+// What the browser has of these labels, samples that this page does not show included.
+function kept() {
+  return JSON.parse(localStorage.getItem(data.key) || "[]");
+}
+
+// Everything that was decided on: the browser's decisions on samples that are not shown, and this page's own.
+function plain() {
+  const here = [...decisions.keys()].map(row);
+  if (served) return here;
+  const paths = new Set(data.items.map((item) => item.path));
   try {
-    localStorage.setItem(data.key, JSON.stringify(plain()));
+    return [...kept().filter((known) => !paths.has(known.path)), ...here];
+  } catch (error) {
+    return here;
+  }
+}
+
+// One decision at a time, into what the browser has by now: another page of the same labels may be open.
+function remember(position) {
+  try {
+    const rows = kept().filter((known) => known.path !== data.items[position].path);
+    if (decisions.has(position)) rows.push(row(position));
+    localStorage.setItem(data.key, JSON.stringify(rows));
   } catch (error) {
     say("This browser keeps nothing for this page: export before you close it.", true);
   }
@@ -138,7 +156,7 @@ function undo() {
 
 function settle(position) {
   paint(position);
-  if (!served) { say(""); remember(); return; }
+  if (!served) { say(""); remember(position); return; }
   unsaved.add(position);
   sending = sending.then(save);
 }
@@ -324,11 +342,13 @@ function key(event) {
 
 function download() {
   const link = make("a");
-  link.href = URL.createObjectURL(new Blob([toCsv(plain())], {type: "text/csv"}));
+  const rows = plain();
+  link.href = URL.createObjectURL(new Blob([toCsv(rows)], {type: "text/csv"}));
   link.download = "decisions.csv";
   link.click();
   URL.revokeObjectURL(link.href);
-  say(`${decisions.size} decisions exported`);
+  const elsewhere = rows.length - decisions.size;
+  say(`${rows.length} decisions exported` + (elsewhere ? `, ${elsewhere} of them on samples that are not shown` : ""));
 }
 
 async function load(event) {
@@ -358,12 +378,7 @@ async function start() {
       const answer = await fetch("decisions.csv");
       if (!answer.ok) throw new Error(await answer.text());
       adopt(fromCsv(await answer.text()));
-    } else {
-      const kept = JSON.parse(localStorage.getItem(data.key) || "[]");
-      const [, taken] = adopt(kept);
-      const here = new Set(taken.map((i) => data.items[i].path));
-      aside = kept.filter((row) => !here.has(row.path));
-    }
+    } else adopt(kept());
   } catch (error) {
     say("Earlier decisions could not be read: " + error.message, true);
   }

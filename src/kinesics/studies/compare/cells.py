@@ -17,6 +17,7 @@ from kinesics.engine.session import WHERE_IT_RUNS
 from kinesics.errors import UserError
 from kinesics.federated.config import FederatedRecipe, add_flags
 from kinesics.studies.compare.config import Condition, Study
+from kinesics.systems import get_system
 from kinesics.systems.recipe import make_recipe
 
 KEY = ("condition", "method", "schedule", "seed")
@@ -141,7 +142,8 @@ def recipe_of(
 
 
 def definition(study: Study, cell: Cell) -> str:
-    """Twelve hex digits that change with what the study says of the cell, wherever its data lie and it is run."""
+    """Twelve hex digits that change with what the study says of the cell, wherever its data lie and it is run, and with
+    the edition of its system."""
     condition = dataclasses.asdict(study.conditions[cell.condition])
     for name in ("text", "settings", "method_settings", "silos", "network"):
         del condition[name]
@@ -153,5 +155,7 @@ def definition(study: Study, cell: Cell) -> str:
         "system": method.system, "preset": method.preset, "federated": method.federate is not None,
         "settings": settings, "condition": condition, "seed": cell.seed,
     }  # fmt: skip
+    if (edition := get_system(method.system).task_class.edition) > 1:
+        content["edition"] = edition
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from kinesics.data.manifest import COLUMNS, Manifest
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
-from kinesics.engine.loading import LEAST_TO_HOLD_OUT, fingerprint, learnable_rows
+from kinesics.engine.loading import fingerprint, hold_out, learnable_rows
 from kinesics.engine.run import Run, write_config
 from kinesics.engine.session import WHERE_IT_RUNS, changed_settings
 from kinesics.errors import UserError
@@ -120,16 +121,17 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
         UserError: nothing to learn for a method or nothing to judge it by, or a setting or the data of a cell that was
             begun have changed; the first such cell is named.
     """
-    known: dict[tuple[str, str, str, float], tuple[str, str]] = {}
+    known: dict[tuple[Any, ...], tuple[str, str]] = {}
     trainings: dict[Cell, str] = {}
     for job in jobs:
         truth = get_system(job.recipe.system).task_class.truth
-        key = (job.recipe.data, str(job.recipe.classes), truth, job.recipe.input.valid_fraction)
+        fraction, seed = job.recipe.input.valid_fraction, job.recipe.seed
+        key = (job.recipe.data, str(job.recipe.classes), truth, fraction, seed)
         if key not in known:
             try:
                 draft = (derived or {}).get(job.recipe.data)
                 manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
-                _check_judged(manifest, job.recipe.input.valid_fraction)
+                _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed)
             except UserError as error:
                 raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
             known[key] = fingerprint(manifest), _learned(manifest)
@@ -148,14 +150,22 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
     return trainings
 
 
-def _check_judged(manifest: Manifest, valid_fraction: float) -> None:
-    """Complain where a run would have neither test nor validation rows."""
-    split = manifest.column("split")
-    held_out = valid_fraction > 0 and (split == "train").sum() >= LEAST_TO_HOLD_OUT
-    if not (np.isin(split, ("test", "valid")).any() or held_out):
+def _check_judged(manifest: Manifest, fraction: float, seed: int) -> None:
+    """Complain where a run would have no training rows, or neither test nor validation rows."""
+    split = manifest.column("split").astype(str)
+    if not (split == "train").any():
+        raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
+    if np.isin(split, ("test", "valid")).any():
+        return
+    if fraction:
+        label = manifest.decided_labels() if manifest.classes else np.zeros(len(manifest), dtype=np.int64)
+        group = manifest.column("group") if "group" in manifest.table else None
+        split = hold_out(split, label, group, fraction, seed)
+    if not (split == "valid").any():
         raise UserError(
-            f"{manifest.path} has no rows in split test or valid: its cells could not be judged",
-            hint="give rows split=test; or, with 10 training rows or more, input.valid_fraction above 0",
+            f"{manifest.path} has no rows in split test or valid, and input.valid_fraction {fraction:g} takes none "
+            "from train: its cells could not be judged",
+            hint="give rows split=test",
         )
 
 
@@ -164,7 +174,8 @@ def _learned(manifest: Manifest) -> str:
     and are not blank throughout."""
     rows = by_file(manifest.rows(["train", "valid"]))
     table = rows.table[[name for name in map(str, rows.table) if name in COLUMNS or name.startswith("p_")]]
-    table = table.loc[:, [bool((table[name].notna() & (table[name] != "")).any()) for name in table]]
+    told = [name for name in table if name == "path" or bool((table[name].notna() & (table[name] != "")).any())]
+    table = table[told]
     return f"{fingerprint(Manifest(table, rows.path, rows.classes))} {manifest.classes}"
 
 

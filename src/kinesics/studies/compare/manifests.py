@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kinesics.data.manifest import Manifest, rebased
+from kinesics.data.manifest import FILE_COLUMNS, Manifest, rebased
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
@@ -150,10 +150,14 @@ def _same(path: Path, derived: Manifest) -> bool:
 
 
 def by_file(manifest: Manifest) -> Manifest:
-    """The same rows with absolute paths, links of folders followed."""
+    """The same rows with absolute paths of images and sounds, links of folders followed."""
     folder = os.path.realpath(manifest.folder)
-    paths = [os.path.normpath(os.path.join(folder, name)) for name in manifest.table["path"]]
-    return Manifest(manifest.table.assign(path=paths))
+    absolute = {
+        column: [name and os.path.normpath(os.path.join(folder, name)) for name in manifest.table[column]]
+        for column in FILE_COLUMNS
+        if column in manifest.table
+    }
+    return Manifest(manifest.table.assign(**absolute))
 
 
 def _labels(table: pd.DataFrame, manifest: Manifest, column: str) -> np.ndarray:
@@ -243,7 +247,7 @@ def _with_test_of(manifest: Manifest, other_path: Path, class_map: dict[str, str
         left = [n for n in manifest.classes if n not in common] + [n for n, own in to.items() if own not in common]
         pairs = ", ".join(own if name == own else f"{name} as {own}" for name, own in to.items() if own in common)
         told += f"; classes compared: {pairs}" + (f"; left out: {', '.join(dict.fromkeys(left))}" if left else "")
-    for column in ("path", "audio"):
+    for column in FILE_COLUMNS:
         if column not in theirs:
             continue
         theirs[column] = rebased(theirs[column], other.folder, manifest.folder)

@@ -20,6 +20,9 @@ from kinesics.studies.compare.manifests import TRUTH
 
 log = logging.getLogger("kinesics")
 
+Key = tuple[str, str, str, int]
+"""Condition, method, schedule and seed of a cell."""
+
 MEASURES = {
     "accuracy": "accuracy", "uar": "uar", "macro_f1": "macro_f1", "kl": "kl_calibrated", "ece": "ece_calibrated",
     "nll": "nll_calibrated", "rmse": "rmse", "mae": "mae",
@@ -54,6 +57,7 @@ def row_of(study: Study, job: Job) -> dict[str, Any]:
                     row[f"{stem}_{which}"] = round(float(judged[split][metric]), 6)
             if "temperature" in judged["calibration"]:
                 row[f"temperature_{which}"] = round(float(judged["calibration"]["temperature"]), 4)
+        row["kept"] = recipe.fit.keep if rounds is None else ""
         row |= doubt_scores(job.run, Path(recipe.data))
         row["seconds"] = content["seconds"]
         if job.trained_in:
@@ -105,7 +109,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        words, whole = (*KEY[:3], "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
+        words, whole = (*KEY[:3], "kept", "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
         as_they_are = pd.read_csv(path, dtype=str, keep_default_na=False)  # a condition may be called None
@@ -122,7 +126,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def key_of(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+def key_of(row: Mapping[str, Any]) -> Key:
     """Which cell a row is of."""
     return str(row["condition"]), str(row["method"]), str(row["schedule"]), int(row["seed"])
 
@@ -199,7 +203,7 @@ def merged(
 
 
 _ORDER = (
-    *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "split",
+    *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "kept", "split",
     *(f"{stem}_{which}" for which in ("selected", "last") for stem in (*MEASURES, "temperature")),
     *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "commit", "definition",
 )  # fmt: skip

@@ -211,15 +211,22 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     rows = results.of_study(study, rows)
     if not rows:
         return Outcome(failed, [], [], "")
-    runs = {results.key_of(row): run for row in rows if (run := results.run_of(plan.folder, row))}
-    keep = {cell: kept_weights(study, cell) for cell in cells(study)}
-    which = "last" if {*keep.values()} == {"last"} else "selected"
+    kept = {str(row.get("kept", "")) for row in rows} - {""}
+    which = "last" if kept == {"last"} else "selected"
     metric = table.tested_metric(rows, which)
-    answers = {
-        cell.key: answers_of(runs[cell.key])
-        for cell, kept in keep.items()
-        if cell.key in runs and (kept == which or study.methods[cell.method].federate is not None)
-    }
+    chosen = {job.cell.key for job in plan.jobs}
+    histories, answers = dict[results.Key, Path](), dict[results.Key, pd.Series]()
+    for row in rows:
+        key = results.key_of(row)
+        try:
+            if run := results.run_of(plan.folder, row):
+                histories[key] = run.folder / "metrics.csv"
+                if row.get("kept", "") in ("", which):
+                    answers[key] = answers_of(run)
+        except UserError as error:
+            if key in chosen:
+                raise
+            log.warning("no tests over samples for %s: %s", "-".join(map(str, key)), error.message)
     found = table.study_table(study, rows, answers, metric)
     Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
     heads, lines = table.people_rows(study, found, metric)
@@ -227,7 +234,6 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     with atomic_write(plan.folder / "table.md", "w") as stream:
         stream.write(table.markdown(study, heads, lines, caption))
     notes = _notes(plan, {str(row["condition"]) for row in rows})
-    histories = {key: run.folder / "metrics.csv" for key, run in runs.items()}
     write_page(plan.folder, study, notes, rows, found, metric, (heads, lines, caption), histories)
     return Outcome(failed, *table.people_rows(study, found, metric, brief=True), caption)
 
@@ -244,14 +250,6 @@ def _notes(plan: Plan, conditions: set[str]) -> dict[str, list[str]]:
     make_folder(folder.folder)
     folder.write_json("notes.json", found)
     return {name: found[name] for name in plan.study.conditions if name in conditions & set(found)}
-
-
-def kept_weights(study: Study, cell: Cell) -> str:
-    """The weights whose answers a cell's predictions.csv holds: selected or last. A federation has its last ones, which
-    count as both."""
-    if study.methods[cell.method].federate is not None:
-        return "last"
-    return recipe_of(study, cell, Path("manifest.csv"), None, Path("run")).fit.keep
 
 
 def _readable(path: Path) -> list[dict[str, Any]]:

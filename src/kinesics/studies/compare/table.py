@@ -86,7 +86,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in names if any(not np.isnan(_number(row.get(n))) for row in rows) and n not in _WORDS]
 
 
-_WORDS = ("condition", "method", "schedule", "split", "commit", "definition")
+_WORDS = ("condition", "method", "schedule", "kept", "split", "commit", "definition")
 
 
 def _number(value: Any) -> float:

@@ -53,7 +53,7 @@ def align(aggregated_BC: Tensor, factor_C: Tensor) -> Tensor:
 
     Args:
         aggregated_BC: (B, C) d~, rows sum to 1.
-        factor_C: (C,) w, above 0.
+        factor_C: (C,) or (1, C) w, above 0.
 
     Returns:
         (B, C) rows sum to 1.
@@ -79,20 +79,22 @@ def class_factors(
         uncertainty_N: (N,) lambda.
         limit: no w is more than so many times above or below their mean by the classes' frequency, so that a class that
             no neighbour speaks for doesn't become infinitely dear.
-        rounds: at most; it ends earlier where the sums agree to 1e-6.
+        rounds: at most; it ends earlier where no factor moves any more.
 
     Returns:
         (C,) float32.
     """
     share, uncertainty = aggregated_NC.double(), uncertainty_N.double()
     wanted = uncertainty @ label_NC.double()
-    tiny = torch.finfo(torch.float64).tiny
+    total = wanted.sum()
     factor = torch.ones_like(wanted)
     for _ in range(rounds):
         found = uncertainty @ align(share, factor)
-        factor = factor * (wanted / found.clamp(min=tiny))
-        factor = (factor * wanted.sum() / (factor @ wanted).clamp(min=tiny)).clamp(1 / limit, limit)
-        if bool(((found - wanted).abs() <= 1e-6 * wanted.sum()).all()):
+        raised = factor * (wanted / found.clamp(min=1e-9 * total)).clamp(1 / limit, limit)
+        raised = (raised * total / (raised @ wanted)).clamp(1 / limit, limit)
+        settled = bool(((raised / factor - 1).abs() < 1e-7).all())
+        factor = raised
+        if settled:
             break
     return factor.float()
 

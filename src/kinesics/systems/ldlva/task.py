@@ -39,8 +39,11 @@ class LDLVA(Classifier):
     """Label distribution learning over valence-arousal neighbours with a trainable uncertainty per sample.
 
     Shared: the backbone, the calibration network g, the class centres. Local, by sample id: uncertainty lambda (as a
-    logit), the neighbours and their similarity, the bank of features and predictions (fp16).
+    logit), the neighbours and their similarity, the bank of features and predictions (fp16); and of the data as a
+    whole, one row, the factors of the classes by which neighbours are aligned and the epoch that they are of.
     """
+
+    edition: ClassVar[int] = 2
 
     config_class: ClassVar[type] = LDLVAConfig
     local_prefixes: ClassVar[tuple[str, ...]] = ("uncertainty", "neighbour_", "bank_")
@@ -67,8 +70,8 @@ class LDLVA(Classifier):
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
         self.register_buffer("neighbour_placed", torch.full((n,), _NEVER, dtype=torch.int32))
-        self.register_buffer("neighbour_factor", torch.ones(spec.n_classes))
-        self.register_buffer("neighbour_aligned", torch.tensor(-1, dtype=torch.int32))
+        self.register_buffer("neighbour_factor", torch.ones(min(n, 1), spec.n_classes))
+        self.register_buffer("neighbour_aligned", torch.full((min(n, 1),), -1, dtype=torch.int32))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -159,7 +162,8 @@ class LDLVA(Classifier):
         if bool((self.neighbour_placed < epoch).any()):
             self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
             self.neighbour_placed.fill_(epoch)
-        if self._aligns and self._label is not None and int(self.neighbour_aligned) != epoch:
+        if self._aligns and epoch >= self.config.warmup and int(self.neighbour_aligned) != epoch:
+            assert self._label is not None
             aggregated = self._aggregate_all(self.bank_probability)
             self.neighbour_factor.copy_(self._factors(aggregated, self._label))
             self.neighbour_aligned.fill_(epoch)
@@ -172,6 +176,8 @@ class LDLVA(Classifier):
     def _aggregate_all(self, probability_NC: Tensor) -> Tensor:
         """(N, C) d~ of every training sample by these predictions, not aligned; zeta is 1 without a bank."""
         found = []
+        learning = self.calibrate_pairs.training
+        self.calibrate_pairs.eval()  # its normalisation, where it has one, learns from steps alone
         for start in range(0, len(probability_NC), _ROWS):
             rows = slice(start, start + _ROWS)
             neighbour = self.neighbour_index[rows].long()
@@ -180,6 +186,7 @@ class LDLVA(Classifier):
                 own, others = self.bank_feature[rows].float(), self.bank_feature[neighbour].float()
                 contribution = contribution * self.calibrate_pairs(own, others)
             found.append(losses.aggregate(contribution, probability_NC[neighbour].float()))
+        self.calibrate_pairs.train(learning)
         return torch.cat(found)
 
     def _factors(self, aggregated_NC: Tensor, label_N: Tensor) -> Tensor:
