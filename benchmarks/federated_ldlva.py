@@ -43,8 +43,8 @@ from kinesics.metrics.classification import auroc
 HERE = Path(__file__).resolve().parent
 IMAGES = 10000
 ROUNDS = {"dfl": 1170, "dfl_renorm": 2340, "dfl_as_one": 2340, "alone": 1170}
-TEXT = ["--task.alignment", "none", "--task.uncertainty_start", "constant"]
-"""LDLVA as the text has it in these two, as all rows were measured."""
+TEXT = ["--task.uncertainty_start", "constant"]
+"""Lambda starts at .5, as the text has it and all rows were measured."""
 AS_ONE = [
     "--network.overlay", "complete", "--federation.weighting", "size", "--federation.batches", "size",
     "--federation.preparation", "joint", "--federation.moments", "mixed", "--federation.ema", "0.995",

@@ -33,7 +33,7 @@ def test_rows_of_the_older_benchmark_are_rows_of_the_study(script: ModuleType, t
     clean = old[(old["condition"] == "clean") & (old["seed"] == 1) & (old["schedule"] == "long")].iloc[0]
     same = new[(new["condition"] == "flip0") & (new["seed"] == 1) & (new["schedule"] == "long")].iloc[0]
     assert (clean["method"], clean["accuracy_last"]) == (same["method"], same["accuracy_last"])
-    assert set(new["method"]) == {"cross_entropy", "smoothed"} and new["noise_share"].isin([0.0, 0.3]).all()
+    assert set(new["method"]) == {"cross_entropy", "smoothed", "ldlva"} and new["noise_share"].isin([0.0, 0.3]).all()
     study = read_study(script.STUDIES["noise"])
     assert len(recorded(study, read_results(path), cells(study))) == len(new)
     before = path.read_bytes()

@@ -172,7 +172,7 @@ def scaled(rows, wanted):
 
 def test_neighbours_leave_classes_as_frequent_as_the_labels_have_them():
     """A step's targets, over all samples, with a lambda of each sample's own; the factors last for an epoch."""
-    task, samples = make_task()
+    task, samples = make_task(alignment="labels")
     with torch.no_grad():
         task.uncertainty_logit.copy_(torch.linspace(-2, 2, N))
     task.bank_probability.copy_(torch.softmax(torch.randn(N, 7) + torch.tensor([3.0, 1, 0, 0, 0, 0, -1]), 1))
@@ -200,7 +200,7 @@ def test_neighbours_leave_classes_as_frequent_as_the_labels_have_them():
 
 
 def test_looking_at_all_neighbours_teaches_their_calibration_nothing():
-    task, _ = make_task(calibration_norm=True, warmup=1)
+    task, _ = make_task(calibration_norm=True, warmup=1, alignment="labels")
     before = {name: value.clone() for name, value in task.calibrate_pairs.state_dict().items()}
     task.epoch_start(0)
     assert int(task.neighbour_aligned) == -1  # neighbours don't count yet
@@ -210,7 +210,7 @@ def test_looking_at_all_neighbours_teaches_their_calibration_nothing():
 
 
 def test_without_alignment_neighbours_say_what_they_say():
-    for options in ({"alignment": "none"}, {"neighbours": "forward"}):
+    for options in ({}, {"alignment": "labels", "neighbours": "forward"}):
         task, _ = make_task(**options)
         task.epoch_start(0)
         assert torch.equal(task.neighbour_factor, torch.ones(1, 7))

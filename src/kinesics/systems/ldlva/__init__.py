@@ -69,7 +69,8 @@ The figures behind the defaults are in EXPERIMENTS.md; in short:
   alone).
 - `uncertainty_start`, `uncertainty_init`: lambda's start, the sigmoid of a logit: where the mixture comes nearest to
   what teachers and labels say of the truth, at most .5; .6 lets the bank feed on itself in short schedules.
-- `alignment`: whether neighbours may change how frequent classes are: no; rare classes were forgotten.
+- `alignment`: whether neighbours may change how frequent classes are: yes; held to the labels' frequencies, rare
+  classes are not forgotten, but natural labels have the frequencies wrong, and there it costs more than it brings.
 - `uncertainty_lr`, `uncertainty_momentum`: lambda's rate: 10; 30 to 100 give up right labels that are not learned
   yet.
 - `reduction`: sums or means, which lambda's rate assumes: means, as released.

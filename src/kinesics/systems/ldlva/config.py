@@ -74,10 +74,10 @@ class LDLVAConfig:
     """Whether L_D's gradient reaches lambda too (the text read literally; it only ever raises lambda)."""
 
     # neighbours' classes
-    alignment: str = "labels"
-    """What frequency of classes the neighbour distributions have, weighed by lambda: that of the "labels", which they
-    are brought to by one factor a class, renewed every epoch; or as it comes ("none", the text). Needs a bank; else of
-    no effect."""
+    alignment: str = "none"
+    """What frequency of classes the neighbour distributions have, weighed by lambda: as it comes ("none", the text), or
+    that of the "labels", which they are brought to by one factor a class, renewed every epoch. Needs a bank; else of no
+    effect."""
 
     # bank
     bank_start: str = "teacher"
@@ -139,7 +139,7 @@ _CHOICES = {
     "similarity": ("gaussian", "laplace"),
     "bank_start": ("teacher", "label", "uniform"),
     "uncertainty_start": ("constant", "fitted"),
-    "alignment": ("labels", "none"),
+    "alignment": ("none", "labels"),
     "reduction": ("mean", "sum"),
     "class_weights": ("none", "balanced"),
     "centres": ("trained", "moved"),
@@ -151,7 +151,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.gamma": 0.01,
         "task.uncertainty_init": 0.5,
         "task.uncertainty_start": "constant",
-        "task.alignment": "none",
         "task.neighbours": "forward",
         "task.bank_hold": 0,
         "task.relocate": False,
@@ -181,7 +180,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task.calibration_floor": -1.3,
         "task.uncertainty_init": 0.378,
         "task.uncertainty_start": "constant",
-        "task.alignment": "none",
         "task.gamma": 0.01,
         "task.centres": "moved",
         "task.centre_lr": 0.5,
