@@ -53,7 +53,7 @@ def align(aggregated_BC: Tensor, factor_C: Tensor) -> Tensor:
 
     Args:
         aggregated_BC: (B, C) d~, rows sum to 1.
-        factor_C: (C,) or (1, C) w, above 0.
+        factor_C: (C,) or (B, C) w, above 0.
 
     Returns:
         (B, C) rows sum to 1.

@@ -39,8 +39,8 @@ class LDLVA(Classifier):
     """Label distribution learning over valence-arousal neighbours with a trainable uncertainty per sample.
 
     Shared: the backbone, the calibration network g, the class centres. Local, by sample id: uncertainty lambda (as a
-    logit), the neighbours and their similarity, the bank of features and predictions (fp16); and of the data as a
-    whole, one row, the factors of the classes by which neighbours are aligned and the epoch that they are of.
+    logit), the neighbours and their similarity, the bank of features and predictions (fp16); where neighbours are
+    aligned, the factors of the classes and the epoch that they are of, which are the same in every row.
     """
 
     edition: ClassVar[int] = 2
@@ -70,8 +70,9 @@ class LDLVA(Classifier):
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
         self.register_buffer("neighbour_placed", torch.full((n,), _NEVER, dtype=torch.int32))
-        self.register_buffer("neighbour_factor", torch.ones(min(n, 1), spec.n_classes))
-        self.register_buffer("neighbour_aligned", torch.full((min(n, 1),), -1, dtype=torch.int32))
+        aligned = n if self._aligns else 0
+        self.register_buffer("neighbour_factor", torch.ones(aligned, spec.n_classes))
+        self.register_buffer("neighbour_aligned", torch.full((aligned,), -1, dtype=torch.int32))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -162,7 +163,7 @@ class LDLVA(Classifier):
         if bool((self.neighbour_placed < epoch).any()):
             self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
             self.neighbour_placed.fill_(epoch)
-        if self._aligns and epoch >= self.config.warmup and int(self.neighbour_aligned) != epoch:
+        if epoch >= self.config.warmup and bool((self.neighbour_aligned != epoch).any()):
             assert self._label is not None
             aggregated = self._aggregate_all(self.bank_probability)
             self.neighbour_factor.copy_(self._factors(aggregated, self._label))
@@ -217,7 +218,7 @@ class LDLVA(Classifier):
         zeta_BK = self.calibrate_pairs(own_BV, other_BKV)
         aggregated = losses.aggregate(zeta_BK * self.neighbour_similarity[index], other_BKC)
         if self._aligns:
-            aggregated = losses.align(aggregated, self.neighbour_factor)
+            aggregated = losses.align(aggregated, self.neighbour_factor[index])
         uncertainty = torch.sigmoid(self.uncertainty_logit[index])
         target = losses.target_distribution(one_hot, aggregated, uncertainty)
         cls = losses.classification_loss(target, log_probability, self.config.reduction, weight)
