@@ -70,9 +70,9 @@ class LDLVA(Classifier):
         self.register_buffer("neighbour_index", torch.zeros(n, config.k, dtype=torch.int32))
         self.register_buffer("neighbour_similarity", torch.zeros(n, config.k))
         self.register_buffer("neighbour_placed", torch.full((n,), _NEVER, dtype=torch.int32))
-        aligned = n if self._aligns else 0
-        self.register_buffer("neighbour_factor", torch.ones(aligned, spec.n_classes))
-        self.register_buffer("neighbour_aligned", torch.full((aligned,), -1, dtype=torch.int32))
+        if self._aligns:
+            self.register_buffer("neighbour_factor", torch.ones(n, spec.n_classes))
+            self.register_buffer("neighbour_aligned", torch.full((n,), -1, dtype=torch.int32))
         rows = n if config.neighbours == "bank" else 0
         self.register_buffer("bank_feature", torch.zeros(rows, features, dtype=torch.float16))
         self.register_buffer("bank_probability", torch.zeros(rows, spec.n_classes, dtype=torch.float16))
@@ -163,7 +163,7 @@ class LDLVA(Classifier):
         if bool((self.neighbour_placed < epoch).any()):
             self._find_neighbours(project(self.config, self.bank_probability.double().cpu().numpy(), self.spec.classes))
             self.neighbour_placed.fill_(epoch)
-        if epoch >= self.config.warmup and bool((self.neighbour_aligned != epoch).any()):
+        if self._aligns and epoch >= self.config.warmup and bool((self.neighbour_aligned != epoch).any()):
             assert self._label is not None
             aggregated = self._aggregate_all(self.bank_probability)
             self.neighbour_factor.copy_(self._factors(aggregated, self._label))
