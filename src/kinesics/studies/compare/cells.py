@@ -23,6 +23,9 @@ from kinesics.systems.recipe import make_recipe
 KEY = ("condition", "method", "schedule", "seed")
 """What a cell is known by; the first columns of results.csv."""
 
+CellKey = tuple[str, str, str, int]
+"""Condition, method, schedule and seed."""
+
 _FEDERATED = ("federation", "silos", "network")
 
 
@@ -41,7 +44,7 @@ class Cell:
         return "-".join((self.condition, self.method, self.schedule, str(self.seed)))
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
+    def key(self) -> CellKey:
         """As `KEY` names it."""
         return self.condition, self.method, self.schedule, self.seed
 
@@ -155,7 +158,7 @@ def definition(study: Study, cell: Cell) -> str:
         "system": method.system, "preset": method.preset, "federated": method.federate is not None,
         "settings": settings, "condition": condition, "seed": cell.seed,
     }  # fmt: skip
-    if (edition := get_system(method.system).task_class.edition) > 1:
+    if (edition := get_system(method.system).task_class.edition) > 1:  # rows from before there were editions are of 1
         content["edition"] = edition
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -121,21 +120,20 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
         UserError: nothing to learn for a method or nothing to judge it by, or a setting or the data of a cell that was
             begun have changed; the first such cell is named.
     """
-    known: dict[tuple[Any, ...], tuple[str, str]] = {}
+    known: dict[tuple[str, str, str], tuple[Manifest, str, str]] = {}
     trainings: dict[Cell, str] = {}
     for job in jobs:
         truth = get_system(job.recipe.system).task_class.truth
-        fraction, seed = job.recipe.input.valid_fraction, job.recipe.seed
-        key = (job.recipe.data, str(job.recipe.classes), truth, fraction, seed)
-        if key not in known:
-            try:
+        key = (job.recipe.data, str(job.recipe.classes), truth)
+        try:
+            if key not in known:
                 draft = (derived or {}).get(job.recipe.data)
                 manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
-                _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed)
-            except UserError as error:
-                raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
-            known[key] = fingerprint(manifest), _learned(manifest)
-        whole, learned = known[key]
+                known[key] = manifest, fingerprint(manifest), _learned(manifest)
+            manifest, whole, learned = known[key]
+            _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed)
+        except UserError as error:
+            raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
         trainings[job.cell] = _training(job, learned)
         if job.state == "new":
             continue

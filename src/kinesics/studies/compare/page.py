@@ -17,6 +17,7 @@ from kinesics.engine.page import Picture, Section, details, table_html, write_re
 from kinesics.engine.report import FOOTER, FOOTER_OF_NUMBERS
 from kinesics.engine.report_sections import facts_table, first_and_last
 from kinesics.studies.compare import figures
+from kinesics.studies.compare.cells import CellKey
 from kinesics.studies.compare.config import Condition, Study
 from kinesics.studies.compare.results import MEASURES
 from kinesics.studies.compare.table import cell_text, heads, p_text, records, title_of, with_error
@@ -33,7 +34,7 @@ def write_page(
     table: pd.DataFrame,
     metric: str,
     people: PeopleTable,
-    histories: Mapping[tuple[str, str, str, int], Path],
+    histories: Mapping[CellKey, Path],
 ) -> None:
     """Write report.html and the plots.
 
@@ -193,7 +194,7 @@ def _tests(study: Study, table: pd.DataFrame, metric: str, caption: str) -> Sect
     return Section("Differences and tests", content, caption)
 
 
-def _curves(study: Study, histories: Mapping[tuple[str, str, str, int], Path]) -> Section | None:
+def _curves(study: Study, histories: Mapping[CellKey, Path]) -> Section | None:
     """Validation over the epochs, the first finished seed of each method."""
     pictures: list[str | Picture] = []
     for condition in study.conditions:

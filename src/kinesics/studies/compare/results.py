@@ -13,15 +13,12 @@ from kinesics.data.manifest import read as read_manifest
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.metrics.classification import auroc
-from kinesics.studies.compare.cells import KEY, Cell, cells, definition
+from kinesics.studies.compare.cells import KEY, Cell, CellKey, cells, definition
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.execution import Job
 from kinesics.studies.compare.manifests import TRUTH
 
 log = logging.getLogger("kinesics")
-
-Key = tuple[str, str, str, int]
-"""Condition, method, schedule and seed of a cell."""
 
 MEASURES = {
     "accuracy": "accuracy", "uar": "uar", "macro_f1": "macro_f1", "kl": "kl_calibrated", "ece": "ece_calibrated",
@@ -126,7 +123,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def key_of(row: Mapping[str, Any]) -> Key:
+def key_of(row: Mapping[str, Any]) -> CellKey:
     """Which cell a row is of."""
     return str(row["condition"]), str(row["method"]), str(row["schedule"]), int(row["seed"])
 

@@ -17,7 +17,7 @@ from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.files import atomic_write, make_folder
 from kinesics.studies.compare import results, table
-from kinesics.studies.compare.cells import Cell, cells, recipe_of
+from kinesics.studies.compare.cells import Cell, CellKey, cells, recipe_of
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.execution import (
     Job,
@@ -215,7 +215,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     which = "last" if kept == {"last"} else "selected"
     metric = table.tested_metric(rows, which)
     chosen = {job.cell.key for job in plan.jobs}
-    histories, answers = dict[results.Key, Path](), dict[results.Key, pd.Series]()
+    histories, answers = dict[CellKey, Path](), dict[CellKey, pd.Series]()
     for row in rows:
         key = results.key_of(row)
         try:
@@ -226,7 +226,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
         except UserError as error:
             if key in chosen:
                 raise
-            log.warning("no tests over samples for %s: %s", "-".join(map(str, key)), error.message)
+            log.warning("no tests over samples for %s: %s", Cell(*key).name, error.message)
     found = table.study_table(study, rows, answers, metric)
     Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
     heads, lines = table.people_rows(study, found, metric)

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from kinesics.engine.metric_names import describe
+from kinesics.studies.compare.cells import CellKey
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.results import MEASURES, SCORES, key_of
 from kinesics.studies.compare.statistics import holm, mcnemar, paired_bootstrap, paired_t
 
-Answers = Mapping[tuple[str, str, str, int], pd.Series]
-"""Cell key -> whether each test sample was answered rightly, by path and occurrence (or squared errors)."""
+Answers = Mapping[CellKey, pd.Series]
+"""Cell -> whether each test sample was answered rightly, by path and occurrence (or squared errors)."""
 
 NAN = float("nan")
 
