@@ -12,8 +12,15 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from kinesics.engine.classifier import Classifier
+from kinesics.engine.run import Run, load_model
+from kinesics.studies.audit.evidence import gather
+from kinesics.systems import get_system
 
 Kinesics = Callable[..., Any]
 
@@ -68,6 +75,22 @@ def test_audit_propose_and_apply(kinesics: Kinesics, run: Path, manifest: Path, 
         assert (changed["label"], changed["label_before_review"]) == (row["proposed"], row["label"])
     assert kinesics("data", "check", corrected, "--no-images").code == 0
     decisions.unlink()
+
+
+def test_the_model_is_asked_about_each_picture_and_its_mirror_image(run: Path, manifest: Path, tmp_path: Path) -> None:
+    found = gather(run, str(manifest), 0, tmp_path)
+    task, _ = load_model(Run.find(run), lambda name: get_system(name).task_class)
+    assert isinstance(task, Classifier)
+    pixels = torch.from_numpy(found.samples.pixels(np.arange(len(found.samples))))
+    with torch.no_grad():
+        views = [
+            task.features_and_logits(task.transform({"image": p}, None)["image"]) for p in (pixels, pixels.flip(2))
+        ]
+    (feature, logits), (other, others) = views
+    assert (logits - others).abs().max() > 1e-3, "the model tells left from right"
+    expected = (torch.softmax(logits, 1) + torch.softmax(others, 1)) / 2
+    assert np.allclose(found.model, expected.numpy(), atol=1e-5)
+    assert np.allclose(found.feature, ((feature + other) / 2).numpy(), atol=1e-4)
 
 
 def test_folds_add_their_signals_and_are_remembered(kinesics: Kinesics, faces: Path, tmp_path: Path) -> None:

@@ -94,6 +94,61 @@ def test_a_label_has_no_say_about_itself(recipe: Recipe, tmp_path: Path, monkeyp
     assert not np.array_equal(a[1::2], b[1::2]), "the others learned from it"
 
 
+class LeftAndRight(Net):
+    """As its parent, of columns: a mirrored picture is another one."""
+
+    def forward_features(self, image: Tensor) -> Tensor:
+        return torch.tanh(self.hidden(image.mean((1, 2))))
+
+
+class Sided(Classifier):
+    """A classifier that answers otherwise to a mirrored picture."""
+
+    def __init__(self, config: Any, spec: DataSpec, augment: AugmentConfig | None = None) -> None:
+        super().__init__(config, spec, augment)
+        self.model = LeftAndRight(spec.n_classes, spec.size)
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_what_learns_from_mirrored_pictures_is_asked_about_them_too(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: float
+) -> None:
+    kept: list[tuple[Any, np.ndarray]] = []
+    real = crossval.predict_all
+
+    def watched(task: Any, samples: Samples, size: int) -> Any:
+        kept.append((task, samples.pixels(np.arange(len(samples)))))
+        return real(task, samples, size)
+
+    monkeypatch.setattr(crossval, "predict_all", watched)
+    data = made()
+    settings = replace(recipe, input=replace(recipe.input, augment=AugmentConfig(flip=flip)))
+    found = out_of_fold(Sided, settings, data, 2, tmp_path)
+    for part in range(2):
+        inside = np.flatnonzero(found.fold == part)
+        task, pixels = next(entry for entry in kept[part * (1 + (flip > 0)) :])
+        assert np.array_equal(pixels, data.train.images[inside])
+        plain, swapped = (
+            torch.softmax(
+                task.features_and_logits(task.transform({"image": torch.from_numpy(shown)}, None)["image"])[1], 1
+            )
+            for shown in (pixels, np.flip(pixels, 2).copy())
+        )
+        assert (plain - swapped).abs().max() > 1e-3, "the model tells left from right"
+        expected = (plain + swapped) / 2 if flip else plain
+        assert np.allclose(found.probability[inside], expected.detach().numpy(), atol=1e-5)
+
+
+def test_folds_that_were_asked_once_are_no_folds_of_two_views(recipe: Recipe, tmp_path: Path) -> None:
+    out_of_fold(Small, recipe, made(), 2, tmp_path)
+    note = tmp_path / "folds.json"
+    content = json.loads(note.read_text())
+    assert content.pop("views") == 2
+    note.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="changed: views"):
+        out_of_fold(Small, recipe, made(), 2, tmp_path)
+
+
 def test_a_killed_call_goes_on_bit_for_bit(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = made()
     whole = out_of_fold(Small, recipe, data, 3, tmp_path / "whole")

@@ -37,6 +37,8 @@ class Samples:
     classes: tuple[str, ...]
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Columns that never enter a batch: text columns for subgroup tables, groups, silos, original line numbers."""
+    swapped: bool = False
+    """Whether pictures are shown with left and right swapped."""
 
     def __post_init__(self) -> None:
         for name, column in {**self.columns, **self.extra, "names": self.names}.items():
@@ -61,12 +63,17 @@ class Samples:
         """A copy in which the given per-sample columns are added or replaced."""
         return replace(self, columns={**self.columns, **columns})
 
+    def mirrored(self) -> Samples:
+        """The same samples with left and right of their pictures swapped; images are shared, columns as they were."""
+        return replace(self, swapped=not self.swapped)
+
     def batch(self, positions: np.ndarray) -> dict[str, Tensor]:
         """The batch of the given sample ids: "index" (B,) int64, "image" (B, H, W, C) uint8, and every column."""
         chosen = {name: torch.from_numpy(column[positions]) for name, column in self.columns.items()}
-        image = torch.from_numpy(np.ascontiguousarray(self.images[self.rows[positions]]))
+        image = torch.from_numpy(self.pixels(positions))
         return {"index": torch.from_numpy(np.asarray(positions, dtype=np.int64)), "image": image, **chosen}
 
     def pixels(self, positions: np.ndarray) -> np.ndarray:
         """(B, H, W, C) uint8 images of the given sample ids."""
-        return np.ascontiguousarray(self.images[self.rows[positions]])
+        images = self.images[self.rows[positions]]
+        return np.ascontiguousarray(images[..., ::-1, :] if self.swapped else images)

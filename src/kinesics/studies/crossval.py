@@ -55,8 +55,9 @@ class OutOfFold:
 def out_of_fold(task_class: type[Task], recipe: Recipe, data: RunData, k: int, folder: Path) -> OutOfFold:
     """Train the recipe K times, each time without one fold of the training samples, and answer for that fold.
 
-    The folds are stratified by label, groups whole, by the recipe's seed. Which epoch's weights answer is the recipe's
-    `fit.keep`; "selected" goes by the run's validation samples, which are in no fold.
+    The folds are stratified by label, groups whole, by the recipe's seed. A model that has learned from mirrored
+    pictures answers for each picture and its mirror image (`views`), and the mean counts. Which epoch's weights answer
+    is the recipe's `fit.keep`; "selected" goes by the run's validation samples, which are in no fold.
 
     Args:
         task_class: a classifier.
@@ -86,6 +87,11 @@ def out_of_fold(task_class: type[Task], recipe: Recipe, data: RunData, k: int, f
     return OutOfFold(probability, fold)
 
 
+def views(recipe: Recipe, samples: Samples) -> list[Samples]:
+    """What is asked of a model about samples that it is to judge: themselves, and mirrored, if it has learned so."""
+    return [samples, samples.mirrored()] if recipe.input.augment.flip > 0 else [samples]
+
+
 def _train_fold(
     task_class: type[Task], recipe: Recipe, data: RunData, inside: np.ndarray, part: int, k: int, folder: Path
 ) -> np.ndarray:
@@ -102,7 +108,9 @@ def _train_fold(
     name = f"fold {part + 1} of {k}"
     result = fit(task, train, valid, recipe.fit, seed=seed, folder=folder, resume=True, name=name)
     task.load_shared_state(result.selected if recipe.fit.keep == "selected" else result.last)
-    return probabilities(predict_all(task, data.train.subset(inside), 2 * recipe.fit.batch_size))
+    asked = views(recipe, data.train.subset(inside))
+    answers = [probabilities(predict_all(task, samples, 2 * recipe.fit.batch_size)) for samples in asked]
+    return np.asarray(np.mean(answers, axis=0), dtype=np.float64)
 
 
 def _read_fold(path: Path, inside: np.ndarray, n_classes: int) -> np.ndarray:
@@ -151,11 +159,16 @@ def _claim(folder: Path, recipe: Recipe, data: RunData, k: int) -> None:
         settings.pop(name)
     for name in ("threads", "device"):
         settings["fit"].pop(name)
-    now: dict[str, Any] = {"folds": k, "data": data.splits.fingerprint, "recipe": settings}
+    now: dict[str, Any] = {
+        "folds": k,
+        "views": len(views(recipe, data.train)),
+        "data": data.splits.fingerprint,
+        "recipe": settings,
+    }
     note = folder / "folds.json"
     if note.is_file():
         try:
-            before = dict(json.loads(note.read_text(encoding="utf-8")))
+            before = {"views": 1, **json.loads(note.read_text(encoding="utf-8"))}  # older folds answered once
         except (OSError, ValueError, TypeError) as error:
             raise UserError(
                 f"{note} can't be read: {error}", hint=f"delete {folder}, or choose another --out"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from kinesics.engine.run import Run, load_model
 from kinesics.engine.task import Task
 from kinesics.errors import UserError
 from kinesics.progress import track
-from kinesics.studies.crossval import OutOfFold, out_of_fold
+from kinesics.studies.crossval import OutOfFold, out_of_fold, views
 from kinesics.systems import get_system
 from kinesics.systems.recipe import read_recipe
 
@@ -33,7 +33,8 @@ class Evidence:
 
     Args:
         samples: of the run, in its order.
-        model: (N, C) answers of the finished model, which has learned from these labels.
+        model: (N, C) answers of the finished model, which has learned from these labels. As the features, the mean
+            over each picture and its mirror image, where the run has learned from mirrored pictures.
         feature: (N, D) of the run's own backbone.
         uncertainty: (N,) in [0, 1] learned by the run for each label, or None.
         constructed: (N, C) the distributions that the run built and learned instead of the labels, or None.
@@ -89,7 +90,7 @@ def gather(folder: Path, data: str, n_folds: int, out: Path, device: str | None 
         )
     learned = _learned(run, train)
     place(task, choose_device(device or "cpu", "--device"))
-    model, feature = answers(task, train, 2 * recipe.fit.batch_size)
+    model, feature = answers(task, views(recipe, train), 2 * recipe.fit.batch_size)
     return Evidence(
         samples=train,
         model=model,
@@ -101,17 +102,27 @@ def gather(folder: Path, data: str, n_folds: int, out: Path, device: str | None 
 
 
 @torch.inference_mode()
-def answers(task: Classifier, samples: Samples, batch_size: int) -> tuple[Floats, Floats]:
-    """(N, C) uncalibrated distributions and (N, D) features of all samples, in order; labels are not shown to it."""
+def answers(task: Classifier, views: Sequence[Samples], batch_size: int) -> tuple[Floats, Floats]:
+    """(N, C) uncalibrated distributions and (N, D) features of all samples, in order; labels are not shown to it.
+
+    Args:
+        task: put into evaluation mode.
+        views: the same N samples, once or also mirrored; the mean over them is returned.
+        batch_size: samples in one forward pass.
+    """
     probability, feature = [], []
     task.eval()
-    steps = range(0, len(samples), batch_size)
-    for start in track(steps, "answers of the run"):
-        batch = samples.batch(np.arange(start, min(start + batch_size, len(samples))))
-        visible = {name: tensor.to(task.device) for name, tensor in batch.items() if name not in TRUTH}
-        v, logits = task.features_and_logits(task.transform(visible, None)["image"])
-        probability.append(torch.softmax(logits.double(), 1).cpu().numpy())
-        feature.append(v.double().cpu().numpy())
+    n = len(views[0])
+    for start in track(range(0, n, batch_size), "answers of the run"):
+        positions = np.arange(start, min(start + batch_size, n))
+        found = []
+        for samples in views:
+            batch = samples.batch(positions)
+            visible = {name: tensor.to(task.device) for name, tensor in batch.items() if name not in TRUTH}
+            v, logits = task.features_and_logits(task.transform(visible, None)["image"])
+            found.append((torch.softmax(logits.double(), 1).cpu().numpy(), v.double().cpu().numpy()))
+        probability.append(np.mean([p for p, _ in found], axis=0))
+        feature.append(np.mean([v for _, v in found], axis=0))
     return np.concatenate(probability), np.concatenate(feature)
 
 
