@@ -230,8 +230,24 @@ def test_import_takes_over_what_fits(opened: Open, page_file: Path, found: Audit
     page = opened()
     page.set_input_files("#file", str(file))
     page.wait_for_selector("#message:has-text('taken over')")
-    assert "2 of 4 decisions taken over" in page.inner_text("#message")
+    message = page.inner_text("#message")
+    assert message == "2 of 4 decisions taken over, 1 more kept for samples that are not shown"
+    assert page.get_attribute("#message", "class") == "bad", "one is of no class"
     assert "2 of 12 decided: 1 kept, 1 relabelled" in page.inner_text("#count")
+    page.reload()
+    page.wait_for_selector("html[data-ready=yes]")
+    rows = {row["path"]: row["decision"] for row in exported(page, tmp_path)}
+    assert rows == {items[7]["path"]: "relabel", "unknown.png": "drop", items[9]["path"]: "keep"}
+
+
+def test_decisions_of_other_labels_are_not_imported(opened: Open, tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_text("path,decision,label,when\nelsewhere.png,drop,,\n,keep,,\n")
+    page = opened()
+    page.set_input_files("#file", str(file))
+    page.wait_for_selector("#message:has-text('taken over')")
+    assert page.inner_text("#message") == "0 of 2 decisions taken over"
+    assert page.evaluate("plain()") == []
 
 
 def test_filters_by_pair_and_status_and_sorting(opened: Open, page_file: Path) -> None:

@@ -176,7 +176,8 @@ def test_what_it_refuses(served: Served) -> None:
 def test_without_the_token_or_under_another_name_there_is_nothing(served: Served) -> None:
     assert served.ask("GET", "/")[0] == 404
     assert served.ask("GET", "/decisions.csv")[0] == 404
-    assert served.ask("GET", f"/{served.token[:-1]}x/")[0] == 404
+    last = "y" if served.token.endswith("x") else "x"
+    assert served.ask("GET", f"/{served.token[:-1]}{last}/")[0] == 404
     assert served.ask("GET", f"/{served.token}/../{served.file.name}")[0] == 404
     assert served.ask("GET", f"/{served.token}/manifest.csv")[0] == 404
     assert served.ask("POST", "/x/decision", b"{}", Content_Type="application/json")[0] == 404

@@ -84,20 +84,31 @@ async function save() {
   say(fault ? `Not saved: ${fault.message}. The next decision tries again.` : "saved", Boolean(fault));
 }
 
+// Take decisions over. Returns the positions they are on, and those on samples that are not shown.
 function adopt(rows) {
   const place = new Map(data.items.map((item, i) => [item.path, i]));
-  let taken = 0;
-  const positions = [];
-  for (const row of rows) {
-    const i = place.get(row.path);
-    const fits = row.decision === "keep" || row.decision === "drop"
-      || (row.decision === "relabel" && data.classes.includes(row.label));
-    if (i === undefined || !fits) continue;
-    decisions.set(i, {decision: row.decision, label: row.decision === "relabel" ? row.label : "", when: row.when || ""});
-    positions.push(i);
-    taken += 1;
+  const positions = [], elsewhere = [];
+  for (const {path, decision, label, when} of rows) {
+    const fits = decision === "keep" || decision === "drop" || (decision === "relabel" && data.classes.includes(label));
+    if (!fits || !path) continue;
+    const known = {decision, label: decision === "relabel" ? label : "", when: when || ""};
+    if (!place.has(path)) { elsewhere.push({path, ...known}); continue; }
+    decisions.set(place.get(path), known);
+    positions.push(place.get(path));
   }
-  return [taken, positions];
+  return [positions, elsewhere];
+}
+
+// Keep decisions on samples that are not shown for the export. Returns how many were kept.
+function keepElsewhere(rows) {
+  const byPath = new Map(rows.map((one) => [one.path, one]));
+  try {
+    const others = kept().filter((known) => !byPath.has(known.path));
+    localStorage.setItem(data.key, JSON.stringify([...others, ...byPath.values()]));
+    return byPath.size;
+  } catch (error) {
+    return 0;
+  }
 }
 
 function quoted(cell) {
@@ -355,11 +366,14 @@ async function load(event) {
   const file = event.target.files[0];
   if (!file) return;
   const rows = fromCsv(await file.text());
-  const [taken, positions] = adopt(rows);
+  const [positions, elsewhere] = adopt(rows);
+  // A file that knows none of the samples shown is of other labels; a server has a place for what is shown alone.
+  const more = served || !positions.length || !elsewhere.length ? 0 : keepElsewhere(elsewhere);
   event.target.value = "";
   positions.forEach(settle);
   filter(now, false);
-  say(`${taken} of ${rows.length} decisions taken over`, taken < rows.length);
+  say(`${positions.length} of ${rows.length} decisions taken over`
+    + (more ? `, ${more} more kept for samples that are not shown` : ""), positions.length + more < rows.length);
 }
 
 async function start() {
