@@ -23,6 +23,8 @@ from kinesics.inference.model_card import card_of
 from kinesics.systems import get_system
 
 pytest.importorskip("huggingface_hub")
+import huggingface_hub
+
 from kinesics.inference.hub import pull, push
 
 
@@ -155,6 +157,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # plain transfers of large files
     yield server
+    huggingface_hub.close_session()  # its connections to this server would stay open until the tests' end
     server.shutdown()
     server.server_close()
 
