@@ -28,8 +28,8 @@ RESULTS = HERE / "noise_study.csv"
 SHARES = {"natural": 0.0, "clean": 0.0, "flip30": 0.3}
 SAME = ("cross_entropy", "smoothed", "ldlva")
 """Methods of ferplus_noise.py whose cells are cells of the study. LDLVA's are on natural labels and on flips. Lambda
-started at .5 in them, as it does by the fit, which is held there: on seeds 0, 1, 2 the nearest mixture has .54, .56, .57
-of the neighbours on natural labels and .60, .62, .59 on flips."""
+started at .5 in them, as it does by the fit, which is held there: on seeds 0, 1, 2 the nearest mixture has .54, .56 and
+.57 of the neighbours on natural labels and .60, .62 and .59 on flips."""
 
 
 def prepared(sheets: Path, work: Path) -> Path:
