@@ -1,7 +1,7 @@
 """How well `kinesics audit` finds wrong labels of FER+, against a model's own doubt and confident learning.
 
     python benchmarks/audit.py SHEETS WORK --seeds 0 1 2 --jobs 2
-    python benchmarks/audit.py SHEETS WORK --seeds 0 --retrain 1000
+    python benchmarks/audit.py SHEETS WORK --seeds 0 --retrain 1000 2000 --drop 2000
     python benchmarks/audit.py SHEETS WORK --conditions flip30 --methods ldlva --schedule long --n-train 0 --folds 0
 
 Cells are condition x method x seed: a training as in ferplus_noise.py (whose finished runs under WORK are used), of the
@@ -15,8 +15,10 @@ audit.csv, then `cleanlab_*`: confident learning's ranking by the cleanlab packa
 alone) on the same out-of-fold probabilities. The model's own doubt, 1 - p(label), is the row `model_doubt` of method
 cross_entropy.
 
---retrain N relabels the N most doubtful samples as the audit proposes, trains plain cross-entropy again on the
-corrected manifest and writes the test accuracy of both trainings to a row of its own, `retrain_N`.
+--retrain N relabels the N most doubtful samples as the audit proposes, --drop N leaves them out; plain cross-entropy
+is then trained again on the corrected manifest. The test accuracy of both trainings is a row of its own, `retrain_N`
+or `drop_N`; `labels_before` and `labels_after` are the shares of the training labels, judged or not, that are the
+majority's.
 """
 
 from __future__ import annotations
@@ -44,8 +46,12 @@ LEAST_VOTES = 6
 KEYS = ("condition", "method", "seed", "n_train", "folds", "epochs", "score")
 COLUMNS = (
     *KEYS, "judged", "wrong", "average_precision", "auroc", "precision_1000", "precision_5000",
-    "proposals_right_1000", "expected_wrong", "accuracy_before", "accuracy_after", "commit",
+    "proposals_right_1000", "expected_wrong", "accuracy_before", "accuracy_after", "labels_before", "labels_after",
+    "commit",
 )  # fmt: skip
+
+Correction = tuple[str, int]
+"""`retrain` or `drop`, and how many samples."""
 
 Cell = tuple[str, str, str, int]
 """(condition, method, schedule, seed), as in ferplus_noise.py."""
@@ -71,8 +77,10 @@ def command(work: Path, log: Path, *words: object) -> bool:
     return done.returncode == 0
 
 
-def audit_cell(cell: Cell, table: pd.DataFrame, work: Path, n_train: int, folds: int, retrain: int) -> None:
-    """Train, audit, and where asked train again on the corrected labels."""
+def audit_cell(
+    cell: Cell, table: pd.DataFrame, work: Path, n_train: int, folds: int, corrections: list[Correction]
+) -> None:
+    """Train, audit, and where asked train again on corrected labels."""
     condition, _, _, seed = cell
     run_cell(cell, table, work, n_train)
     run, out = run_of(cell, work, n_train), audit_of(cell, work, n_train, folds)
@@ -80,23 +88,35 @@ def audit_cell(cell: Cell, table: pd.DataFrame, work: Path, n_train: int, folds:
     manifest = write_condition(table, work, condition, seed, n_train)
     if not command(work, out / "audit.log", "audit", run, "--data", manifest, "--folds", folds, "--out", out):
         return
-    if retrain:
-        again(cell, manifest, run, out, work, folds, retrain)
+    for correction in corrections:
+        again(run, manifest, out, work, cell, folds, correction)
 
 
-def again(cell: Cell, manifest: Path, run: Path, out: Path, work: Path, folds: int, count: int) -> None:
-    """Plain cross-entropy on the manifest with `count` relabels, in out/retrain-COUNT."""
-    decisions, second = out / f"decisions-{count}.csv", out / f"retrain-{count}"
-    corrected = manifest.with_name(f"{out.name}-relabelled-{count}.csv")
+def corrected(manifest: Path, out: Path, correction: Correction) -> Path:
+    """Where the manifest of a correction lies."""
+    return manifest.with_name(f"{out.name}-{correction[0]}-{correction[1]}.csv")
+
+
+def again(run: Path, manifest: Path, out: Path, work: Path, cell: Cell, folds: int, correction: Correction) -> None:
+    """Plain cross-entropy on the manifest with its most doubtful labels corrected, in out/KIND-COUNT."""
+    kind, count = correction
+    name = f"{kind}-{count}"
+    decisions, second, after = out / f"decisions-{name}.csv", out / name, corrected(manifest, out, correction)
     decisions.unlink(missing_ok=True)
-    audit = ("audit", run, "--data", manifest, "--folds", folds, "--out", out)
-    proposed = command(work, out / "audit.log", *audit, "--propose-decisions", count, "--decisions", decisions)
-    if not proposed or not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, corrected):
+    if kind == "drop":
+        paths = pd.read_csv(out / "audit.csv")["path"].head(count)
+        rows = pd.DataFrame({"path": paths, "decision": "drop", "label": "", "when": ""})
+        rows.to_csv(decisions, index=False, lineterminator="\n")
+    else:
+        words = ("--folds", folds, "--out", out, "--propose-decisions", count, "--decisions", decisions)
+        if not command(work, out / "audit.log", "audit", run, "--data", manifest, *words):
+            return
+    if not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, after):
         return
     if not finished(second):
-        words = ["train", "cross_entropy", *COMMON, "--data", corrected, "--out", second, "--seed", cell[3]]
+        words = ["train", "cross_entropy", *COMMON, "--data", after, "--out", second, "--seed", cell[3]]
         words += ["--fit.epochs", SCHEDULES[cell[2]], *(["--resume"] if second.exists() else [])]
-        command(work, out / f"retrain-{count}.log", *words)
+        command(work, out / f"{name}.log", *words)
 
 
 def finished(run: Path) -> bool:
@@ -104,7 +124,7 @@ def finished(run: Path) -> bool:
     return (run / "run.json").exists() and json.loads((run / "run.json").read_text())["status"] == "finished"
 
 
-def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> list[dict[str, object]]:
+def collect(cell: Cell, work: Path, n_train: int, folds: int, corrections: list[Correction]) -> list[dict[str, object]]:
     """One row a score of a finished cell."""
     condition, method, schedule, seed = cell
     run, out = run_of(cell, work, n_train), audit_of(cell, work, n_train, folds)
@@ -138,11 +158,21 @@ def collect(cell: Cell, work: Path, n_train: int, folds: int, retrain: int) -> l
             row["expected_wrong"] = round(float(score[judged].sum()), 1)
             row["proposals_right_1000"] = round(float(right[judged][order][:1000].mean()), 4)
         rows.append(row)
-    second = out / f"retrain-{retrain}"
-    if retrain and finished(second):
-        both = (description, json.loads((second / "run.json").read_text()))
-        before, after = (round(run["selected"]["test"]["accuracy"], 5) for run in both)
-        rows.append(base | {"score": f"retrain_{retrain}", "accuracy_before": before, "accuracy_after": after})
+    given = work / f"{condition}-{seed}-{n_train or 'all'}.csv"
+    for kind, count in corrections:
+        second = out / f"{kind}-{count}"
+        if not finished(second):
+            continue
+        after = json.loads((second / "run.json").read_text())
+        row = base | {"score": f"{kind}_{count}"}
+        for name, of, labels in (
+            ("before", description, given),
+            ("after", after, corrected(given, out, (kind, count))),
+        ):
+            row[f"accuracy_{name}"] = round(of["selected"]["test"]["accuracy"], 5)
+            train = pd.read_csv(labels).query("split == 'train'")
+            row[f"labels_{name}"] = round(float((train["label"] == train["majority"]).mean()), 4)
+        rows.append(row)
     return rows
 
 
@@ -191,20 +221,22 @@ def main() -> None:
     parser.add_argument("--n-train", type=int, default=10000, help="training images; 0 for all")
     parser.add_argument("--schedule", default="short", choices=list(SCHEDULES))
     parser.add_argument("--folds", type=int, default=4, help="0 for none, and then no comparison with cleanlab")
-    parser.add_argument("--retrain", type=int, default=0, metavar="N", help="relabel N samples and train again")
+    parser.add_argument("--retrain", type=int, nargs="+", default=[], metavar="N", help="relabel N, train again")
+    parser.add_argument("--drop", type=int, nargs="+", default=[], metavar="N", help="leave N out, train again")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only-collect", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "audit.csv")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     cells = [(c, m, given.schedule, seed) for seed in given.seeds for c in given.conditions for m in given.methods]
+    corrections = [("retrain", count) for count in given.retrain] + [("drop", count) for count in given.drop]
     if not given.only_collect:
         table = read_table(given.sheets)
         write_images(given.sheets, given.work, table["index"].tolist())
         with ThreadPoolExecutor(given.jobs) as pool:
-            args = (table, given.work, given.n_train, given.folds, given.retrain)
+            args = (table, given.work, given.n_train, given.folds, corrections)
             list(pool.map(lambda cell: audit_cell(cell, *args), cells))
-    rows = [r for cell in cells for r in collect(cell, given.work, given.n_train, given.folds, given.retrain)]
+    rows = [r for cell in cells for r in collect(cell, given.work, given.n_train, given.folds, corrections)]
     print(f"{merge(given.out, rows)} rows in {given.out}, {len(rows)} of them new")
 
 

@@ -400,13 +400,20 @@ def audit(table: pd.DataFrame) -> str:
     )
     heads = ["training labels", "images", "epochs", "folds", "ranked by", *(head for *_, head in shown), "seeds"]
     text = f"{caption}\n\n{markdown(heads, rows, 5)}"
-    again = table[table["score"].str.startswith("retrain_")]
-    for (condition, score), cell in again.groupby(["condition", "score"]):
-        before, after = (mean_and_error(cell[name], 1, 100.0) for name in ("accuracy_before", "accuracy_after"))
-        count = int(str(score).removeprefix("retrain_"))
+    again = table[table["score"].str.match(r"(retrain|drop)_\d+$")]
+    lines = []
+    for (condition, score), cell in again.groupby(["condition", "score"], sort=False):
+        kind, count = str(score).split("_")
+        how = {"retrain": "relabelled as proposed", "drop": "left out"}[kind]
+        columns = ("labels_before", "labels_after", "accuracy_before", "accuracy_after")
+        numbers = [mean_and_error(cell[name], 1, 100.0) for name in columns]
+        seeds = str(cell["seed"].nunique())
+        lines.append([CONDITIONS[str(condition)], f"{int(count):,} most doubtful {how}", *numbers, seeds])
+    if lines:
+        heads = ["training labels", "corrected", "labels right before", "after", "accuracy before", "after", "seeds"]
         text += (
-            f"\n\nCross-entropy trained again after {count:,} relabels as proposed ({CONDITIONS[str(condition)]}): "
-            f"accuracy {after} % against {before} %."
+            "\n\nCross-entropy trained again on corrected labels: shares of the training labels that are the "
+            f"majority's, and test accuracy, in %.\n\n{markdown(heads, lines, 2)}"
         )
     return text
 
