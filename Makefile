@@ -23,7 +23,7 @@ types: $(VENV)/.dev
 
 # As many tests at a time as there are cores, with one thread each.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kinesics.engine.config import Recipe
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
 from kinesics.files import atomic_write, make_folder
 from kinesics.studies.compare import results, table
-from kinesics.studies.compare.cells import Cell, CellKey, cells, recipe_of
+from kinesics.studies.compare.cells import Cell, CellKey, cells, recipe_of, settings_of
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.execution import (
     Job,
@@ -108,6 +109,7 @@ def plan_study(
     earlier = [] if fresh else results.read_results(results_file)
     recorded = results.recorded(study, earlier, chosen)
     derived: dict[tuple[str, int], Derived] = {}
+    recipes: dict[tuple[str, str], Recipe] = {}
     found = []
     for cell in chosen:
         key = (cell.condition, cell.seed)
@@ -115,7 +117,11 @@ def plan_study(
             derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests", drafts)
         data = derived[key]
         out = folder / "runs" / cell.name
-        found.append(Job(cell, recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))))
+        alike = (cell.method, repr((settings_of(study, cell), data.classes)))
+        if alike not in recipes:  # checking settings takes a tenth of a second, and a study has hundreds of cells
+            recipes[alike] = recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))
+        recipe = dataclasses.replace(recipes[alike], seed=cell.seed, data=str(data.path), out=str(out))
+        found.append(Job(cell, recipe))
     trainings = check_cells(found, {str(data.path): data for data in derived.values()})
     return Plan(study, folder, found, derived, recorded, trainings)
 
