@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesics.data.manifest import Manifest, read
+from kinesics.data.manifest import Manifest, read, rebased
 from kinesics.errors import UserError
 
 HEADER = "path,label,split"
@@ -150,6 +151,13 @@ def test_written_elsewhere_it_names_the_same_files_and_rows(tmp_path: Path) -> N
         assert [path.resolve() for path in again.files()] == [path.resolve() for path in manifest.files()]
         assert again.table.drop(columns="path").equals(manifest.table.drop(columns="path"))
     assert read(manifest.write(tmp_path / "same.csv")).fingerprint == manifest.fingerprint
+
+
+@given(st.lists(st.sampled_from([".", "..", "a", "b c", "", "d.png"]), max_size=5).map("/".join))
+def test_paths_seen_from_another_folder(cell: str) -> None:
+    """As the standard library has it cell by cell; blanks and absolute paths stay."""
+    expected = cell if not cell or os.path.isabs(cell) else os.path.relpath(os.path.join("/x/y", cell), "/x/z/w")
+    assert rebased(["a/other.png", cell, cell], Path("/x/y"), Path("/x/z/w"))[1:] == [expected] * 2
 
 
 def test_fingerprint_sees_every_cell_and_not_the_order_of_columns(tmp_path: Path) -> None:

@@ -348,9 +348,19 @@ def rebased(cells: Iterable[str], old: Path, new: Path) -> list[str]:
     before, now = os.path.realpath(old), os.path.realpath(new)
     if before == now:
         return list(cells)
-    return [
-        cell if not cell or os.path.isabs(cell) else os.path.relpath(os.path.join(before, cell), now) for cell in cells
-    ]
+    there: dict[str, str] = {}
+    found = []
+    for cell in cells:
+        folder, name = os.path.split(cell)
+        if not cell or os.path.isabs(cell):
+            found.append(cell)
+            continue
+        if name in ("", os.curdir, os.pardir):
+            folder, name = cell, ""
+        if folder not in there:  # many files share a folder, and the way to it is what takes time
+            there[folder] = os.path.relpath(os.path.join(before, folder), now)
+        found.append(os.path.normpath(os.path.join(there[folder], name)))
+    return found
 
 
 def _found_classes(table: pd.DataFrame) -> tuple[str, ...]:

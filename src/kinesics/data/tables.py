@@ -120,6 +120,12 @@ def numbers(cells: Iterable[str]) -> tuple[np.ndarray, list[int]]:
     """
     texts = list(cells)
     bad: list[int] = []
+    try:  # nearly every column
+        values = np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
+        if not np.isinf(values).any():
+            return values, bad
+    except ValueError:
+        pass
     values = np.full(len(texts), np.nan)
     for position, text in enumerate(texts):
         if not text or text.isspace():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,14 @@ def source_of(study: Study, name: str) -> Path:
     return Path(study.data.get(name, name))
 
 
-def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: Path | None = None) -> Derived:
+def derive(
+    study: Study,
+    condition_name: str,
+    seed: int,
+    folder: Path,
+    drafts: Path | None = None,
+    read: Callable[[Path], Manifest] = read_manifest,
+) -> Derived:
     """Make a condition's manifest for a seed, or name the given one where nothing is changed.
 
     Args:
@@ -76,6 +83,7 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: P
         seed: of the draws.
         folder: of derived manifests; an equal file there is left alone.
         drafts: where a changed one is written for now, in place of `folder`.
+        read: reads a given manifest, which is left as it is; one that remembers serves many seeds.
 
     Raises:
         UserError: the manifest can't be read, or lacks what the condition needs.
@@ -85,7 +93,7 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: P
     classes = classes_of(study, condition)
     if not condition.derived:
         return Derived(source, None if classes is None else tuple(classes), ())
-    manifest, notes = read_manifest(source), list[str]()
+    manifest, notes = read(source), list[str]()
     known = manifest.classes
     if classes is not None:
         manifest = manifest.with_classes(classes)
@@ -95,7 +103,7 @@ def derive(study: Study, condition_name: str, seed: int, folder: Path, drafts: P
                 f"condition {condition_name}: class_map gives {', '.join(unknown)}; {source} has {', '.join(known)}",
                 hint="class_map goes from classes of test_data to classes of data",
             )
-        manifest, told = _with_test_of(manifest, source_of(study, condition.test_data), condition.class_map)
+        manifest, told = _with_test_of(manifest, source_of(study, condition.test_data), condition.class_map, read)
         notes.append(told)
     table = manifest.table.copy()
     if condition.n_train:
@@ -222,9 +230,11 @@ def _flipped(labels: Sequence[str], classes: tuple[str, ...], noise: Noise, seed
     return [classes[k] for k in flipped]
 
 
-def _with_test_of(manifest: Manifest, other_path: Path, class_map: dict[str, str] | object) -> tuple[Manifest, str]:
+def _with_test_of(
+    manifest: Manifest, other_path: Path, class_map: dict[str, str] | object, read: Callable[[Path], Manifest]
+) -> tuple[Manifest, str]:
     """Training and validation rows of one manifest with the test rows of another, classes in common only."""
-    other = read_manifest(other_path)
+    other = read(other_path)
     renamed = dict(class_map) if isinstance(class_map, dict) else {}
     theirs = other.table[other.table["split"] == "test"].reset_index(drop=True)
     if not len(theirs):

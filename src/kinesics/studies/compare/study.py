@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kinesics.data.manifest import read as read_manifest
 from kinesics.engine.config import Recipe
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
@@ -108,13 +110,14 @@ def plan_study(
     _check_sources(study, chosen)
     earlier = [] if fresh else results.read_results(results_file)
     recorded = results.recorded(study, earlier, chosen)
+    read = functools.cache(read_manifest)
     derived: dict[tuple[str, int], Derived] = {}
     recipes: dict[tuple[str, str], Recipe] = {}
     found = []
     for cell in chosen:
         key = (cell.condition, cell.seed)
         if key not in derived:
-            derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests", drafts)
+            derived[key] = derive(study, cell.condition, cell.seed, folder / "manifests", drafts, read)
         data = derived[key]
         out = folder / "runs" / cell.name
         alike = (cell.method, repr((settings_of(study, cell), data.classes)))
