@@ -27,6 +27,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,7 @@ def again(run: Path, manifest: Path, out: Path, work: Path, cell: Cell, folds: i
     name = f"{kind}-{count}"
     decisions, second, after = out / f"decisions-{name}.csv", out / name, corrected(manifest, out, correction)
     decisions.unlink(missing_ok=True)
+    before = after.read_bytes() if after.exists() else b""
     if kind == "drop":
         paths = pd.read_csv(out / "audit.csv")["path"].head(count)
         rows = pd.DataFrame({"path": paths, "decision": "drop", "label": "", "when": ""})
@@ -113,6 +115,8 @@ def again(run: Path, manifest: Path, out: Path, work: Path, cell: Cell, folds: i
             return
     if not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, after):
         return
+    if after.read_bytes() != before and second.exists():
+        shutil.rmtree(second)  # of an earlier audit
     if not finished(second):
         words = ["train", "cross_entropy", *COMMON, "--data", after, "--out", second, "--seed", cell[3]]
         words += ["--fit.epochs", SCHEDULES[cell[2]], *(["--resume"] if second.exists() else [])]

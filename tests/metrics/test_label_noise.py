@@ -60,6 +60,54 @@ def test_known_class_dependent_noise_is_found_again() -> None:
     assert doubt[0] > doubt[1] + 0.1
 
 
+NOISE = np.array([[0.6, 0.02, 0.05], [0.35, 0.95, 0.15], [0.05, 0.03, 0.8]])
+
+
+def test_what_was_mixed_is_unmixed() -> None:
+    """Many steps come to the solution of the linear equations, where it is a distribution."""
+    truth = np.random.default_rng(1).dirichlet([2, 2, 2], 50)
+    answers = truth @ NOISE.T
+    assert np.abs(noise.unmixed(answers, NOISE, steps=5000) - np.linalg.solve(NOISE, answers.T).T).max() < 1e-3
+    assert np.array_equal(noise.unmixed(answers, NOISE, steps=0), answers)
+    assert np.allclose(noise.unmixed(answers, np.eye(3)), answers)
+
+
+def test_each_step_of_unmixing_explains_the_answers_better() -> None:
+    answers = np.random.default_rng(2).dirichlet([0.3, 0.3, 0.3], 200)
+    fits = []
+    for steps in range(6):
+        belief = noise.unmixed(answers, NOISE, steps)
+        assert np.allclose(belief.sum(axis=1), 1) and (belief >= 0).all()
+        fits.append((answers * np.log(belief @ NOISE.T)).sum(axis=1))
+    assert (np.diff(fits, axis=0) > -1e-12).all() and (fits[1] > fits[0]).any()
+
+
+def test_one_step_by_hand() -> None:
+    answer, pattern = np.array([[0.6, 0.4]]), np.array([[0.9, 0.3], [0.1, 0.7]])
+    mixed = [0.9 * 0.6 + 0.3 * 0.4, 0.1 * 0.6 + 0.7 * 0.4]
+    expected = [
+        0.6 * (0.6 / mixed[0] * 0.9 + 0.4 / mixed[1] * 0.1),
+        0.4 * (0.6 / mixed[0] * 0.3 + 0.4 / mixed[1] * 0.7),
+    ]
+    assert noise.unmixed(answer, pattern, steps=1)[0] == pytest.approx(expected)  # sums to 1 by itself
+    assert sum(expected) == pytest.approx(1)
+    sure = noise.unmixed(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert sure.tolist() == [[1.0, 0.0]]
+
+
+def test_answers_that_repeat_the_mistakes_of_labels_are_seen_through() -> None:
+    rng = np.random.default_rng(4)
+    truth = np.concatenate([np.eye(3)[rng.integers(0, 3, 4000)], rng.dirichlet([1, 1, 1], 2000)])
+    shown = np.array([rng.choice(3, p=p) for p in truth])
+    label = np.array([rng.choice(3, p=NOISE[:, t]) for t in shown])
+    answers = truth @ NOISE.T
+    belief, pattern = noise.truth_and_noise(answers, label)
+    assert np.abs(pattern - NOISE).max() < 0.05
+    assert np.abs(belief - truth).mean() < 0.6 * np.abs(answers - truth).mean()
+    first = noise.label_given_truth(noise.anchor_counts(answers, label))
+    assert np.allclose(noise.truth_and_noise(answers, label, rounds=1)[1], first)
+
+
 def test_odds_are_raised_alike_until_the_doubts_have_their_sum() -> None:
     doubt = np.array([0.0, 0.02, 0.3, 0.3, 0.9, 1.0])
     for total in (0.5, 2.0, 4.5):

@@ -7,6 +7,9 @@ picture before its label is looked at, Bayes' rule gives
 
     P(true j | x, given i)  ~  q(j | x) P(given i | true j).
 
+What models answer that have learned from the given labels is P(given i | x), though, and not yet q: `unmixed` takes the
+mistakes out of it again.
+
 All samples that are believed to be j, as in the confident joint of Northcutt et al. (2021), would put more of the
 model's own mistakes down to the labels; EXPERIMENTS.md has both.
 """
@@ -67,6 +70,44 @@ def label_given_truth(counts: Floats, prior: float = 1.0) -> Floats:
     np.fill_diagonal(average, right)
     smooth = counts + prior * c * average
     return np.asarray(smooth / smooth.sum(axis=0, keepdims=True), dtype=np.float64)
+
+
+def unmixed(probability: Floats, given_by_true: Floats, steps: int = 2) -> Floats:
+    """(N, C) q(true j | x) out of answers P(given i | x) = sum_j P(given i | true j) q(true j | x), rows summing to 1.
+
+    Each step multiplies q(j) by sum_i P(i | x) P(given i | true j) / sum_k P(given i | true k) q(k), which is
+    expectation-maximisation for the proportions of a mixture (W. H. Richardson 1972, L. B. Lucy 1974). It begins at the
+    answers themselves. Many steps come to the exact solution where there is one and to all or nothing elsewhere; few
+    steps are what keeps errors of answers and pattern from growing.
+
+    Args:
+        probability: (N, C) rows summing to 1.
+        given_by_true: (C, C) P(given i | true j), columns summing to 1.
+        steps: 0 or more.
+    """
+    belief = np.asarray(probability, dtype=np.float64)
+    for _ in range(steps):
+        mixed = np.maximum(belief @ given_by_true.T, 1e-12)
+        belief = belief * ((probability / mixed) @ given_by_true)
+        belief = belief / belief.sum(axis=1, keepdims=True)
+    return belief
+
+
+def truth_and_noise(probability: Floats, label: Ints, rounds: int = 3) -> tuple[Floats, Floats]:
+    """(N, C) q(true j | x) and (C, C) P(given i | true j), each found by means of the other.
+
+    Anchors by the answers give a first pattern of mistakes; answers that are `unmixed` by it have better anchors.
+
+    Args:
+        probability: (N, C) rows summing to 1, by models that have learned from given labels.
+        label: (N,) in [0, C).
+        rounds: 1 or more.
+    """
+    belief = probability
+    for _ in range(rounds):
+        given_by_true = label_given_truth(anchor_counts(belief, label))
+        belief = unmixed(probability, given_by_true)
+    return belief, given_by_true
 
 
 def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:

@@ -23,10 +23,9 @@ def test_wrong_labels_come_first_and_the_truth_is_proposed(found: Audit) -> None
     assert ((found.doubt > 0) & (found.doubt < 1)).all()
 
 
-def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:
-    """Belief, anchors, Bayes' rule and the sum of the doubts once more, sample by sample."""
-    label, n, c = evidence.label, 40, len(evidence.classes)
-    belief = np.array([(evidence.model[i] + evidence.model[found.neighbour[i]].mean(0)) / 2 for i in range(n)])
+def spread(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """How labels of each class go wrong, by its anchors."""
+    n, c = belief.shape
     counts = np.zeros((c, c))
     for j in range(c):
         own = sorted(
@@ -41,6 +40,22 @@ def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> N
         for i in range(c):
             average = right if i == j else (1 - right) * named[i] / (1 - named[j])
             given[i, j] = (counts[i, j] + c * average) / (counts[:, j].sum() + c)
+    return given
+
+
+def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:
+    """Answers, anchors, belief, Bayes' rule and the sum of the doubts once more, sample by sample."""
+    label, n, c = evidence.label, 40, len(evidence.classes)
+    answers = np.array([(evidence.model[i] + evidence.model[found.neighbour[i]].mean(0)) / 2 for i in range(n)])
+    belief = answers
+    for _ in range(3):
+        given, belief = spread(belief, label), np.empty((n, c))
+        for i in range(n):
+            q = answers[i]
+            for _ in range(2):
+                share = [[given[k, j] * q[j] / (given[k] @ q) for j in range(c)] for k in range(c)]  # j, given label k
+                q = np.array([sum(answers[i, k] * share[k][j] for k in range(c)) for j in range(c)])
+            belief[i] = q
     odds, expected = [], 0.0
     for i in range(n):
         parts = [belief[i, j] ** DISCOUNT * given[label[i], j] for j in range(c)]

@@ -29,7 +29,7 @@ SIGNALS = {
 }
 """Column of audit.csv -> what it says; each in [0, 1], higher = more likely wrong. Some are absent, by the run."""
 
-DISCOUNT = 0.7
+DISCOUNT = 0.6
 """Power of the belief in Bayes' rule; measured on FER+ with its original labels (EXPERIMENTS.md)."""
 
 SHOWN_NEIGHBOURS = 5
@@ -100,12 +100,13 @@ class Audit:
 def audit(evidence: Evidence, k: int = 20) -> Audit:
     """Combine everything that is known of each label.
 
-    What is believed of a picture before its own label is looked at, q(j | x), is the mean of up to three answers: by
-    the finished model, by the out-of-fold model where there are folds, and the mean answer to the neighbours (out of
-    fold where there are folds). `label_noise.posterior` then weighs the given label by how labels of this data set go
-    wrong. As models that have learned from a label believe in it, all odds are raised alike until the doubts sum to the
-    number of wrong labels that the noise model expects. The learned uncertainty and the constructed distribution are
-    listed as signals; they contain the label itself.
+    The mean of up to three answers says how a picture would be labelled: by the finished model, by the out-of-fold
+    model where there are folds, and the mean answer to the neighbours (out of fold where there are folds). They have
+    learned the mistakes of the labels, too; `label_noise.truth_and_noise` takes these out again, which gives q(j | x),
+    what is believed of a picture before its own label is looked at. `label_noise.posterior` then weighs the given label
+    by how labels of this data set go wrong. As models that have learned from a label believe in it, all odds are raised
+    alike until the doubts sum to the number of wrong labels that the noise model expects. The learned uncertainty and
+    the constructed distribution are listed as signals; they contain the label itself.
 
     Args:
         evidence: of a run.
@@ -127,8 +128,7 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
         found["fold_doubt"] = signals.disbelief(folds, label)
         found["fold_margin"] = signals.margin(folds, label)
     answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
-    belief = np.mean(answers, axis=0)
-    given_by_true = label_noise.label_given_truth(label_noise.anchor_counts(belief, label))
+    belief, given_by_true = label_noise.truth_and_noise(np.mean(answers, axis=0), label)
     truth = label_noise.posterior(belief, label, given_by_true, DISCOUNT)
     expected = label_noise.expected_wrong(truth, given_by_true)
     doubt = label_noise.with_total(signals.disbelief(truth, label), expected)
