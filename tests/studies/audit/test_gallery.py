@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,14 @@ def test_a_page_of_fewer_or_more_samples_keeps_decisions(
         page_file.write_bytes(before)
 
 
+def seen(page: Any, path: str) -> None:
+    """Wait until the page knows that another one dropped a sample: the browser hands it from process to process."""
+    deadline = time.monotonic() + 30
+    while (path, "drop") not in {(row["path"], row["decision"]) for row in page.evaluate("kept()")}:
+        assert time.monotonic() < deadline, f"the other page's {path} never came"
+        time.sleep(0.01)
+
+
 def test_two_pages_of_the_same_labels_keep_each_others_decisions(
     opened: Open, page_file: Path, found: Audit, tmp_path: Path
 ) -> None:
@@ -208,7 +217,9 @@ def test_two_pages_of_the_same_labels_keep_each_others_decisions(
     other.goto(few.as_uri())
     other.wait_for_selector("html[data-ready=yes]")
     press(page, "aaarr")
+    seen(other, paths[4])
     press(other, "r")
+    seen(page, paths[0])
     press(page, "uu")
     rows = {row["path"]: row["decision"] for row in page.evaluate("kept()")}
     assert rows == {paths[0]: "drop", paths[1]: "keep", paths[2]: "keep"}
