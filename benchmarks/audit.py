@@ -103,8 +103,9 @@ def again(run: Path, manifest: Path, out: Path, work: Path, cell: Cell, folds: i
     kind, count = correction
     name = f"{kind}-{count}"
     decisions, second, after = out / f"decisions-{name}.csv", out / name, corrected(manifest, out, correction)
+    fresh = after.with_name(f"{after.stem}-fresh.csv")
     decisions.unlink(missing_ok=True)
-    before = after.read_bytes() if after.exists() else b""
+    fresh.unlink(missing_ok=True)
     if kind == "drop":
         paths = pd.read_csv(out / "audit.csv")["path"].head(count)
         rows = pd.DataFrame({"path": paths, "decision": "drop", "label": "", "when": ""})
@@ -113,10 +114,11 @@ def again(run: Path, manifest: Path, out: Path, work: Path, cell: Cell, folds: i
         words = ("--folds", folds, "--out", out, "--propose-decisions", count, "--decisions", decisions)
         if not command(work, out / "audit.log", "audit", run, "--data", manifest, *words):
             return
-    if not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, after):
+    if not command(work, out / "audit.log", "data", "apply-review", manifest, decisions, fresh):
         return
-    if after.read_bytes() != before and second.exists():
-        shutil.rmtree(second)  # of an earlier audit
+    if second.exists() and not (after.exists() and after.read_bytes() == fresh.read_bytes()):
+        shutil.rmtree(second)  # of an earlier audit; before its manifest goes, so that a killed run can't go on with it
+    fresh.replace(after)
     if not finished(second):
         words = ["train", "cross_entropy", *COMMON, "--data", after, "--out", second, "--seed", cell[3]]
         words += ["--fit.epochs", SCHEDULES[cell[2]], *(["--resume"] if second.exists() else [])]
