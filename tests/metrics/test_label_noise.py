@@ -104,8 +104,59 @@ def test_answers_that_repeat_the_mistakes_of_labels_are_seen_through() -> None:
     belief, pattern = noise.truth_and_noise(answers, label)
     assert np.abs(pattern - NOISE).max() < 0.05
     assert np.abs(belief - truth).mean() < 0.6 * np.abs(answers - truth).mean()
-    first = noise.label_given_truth(noise.anchor_counts(answers, label))
+    first = noise.pattern_of_mistakes(noise.anchor_counts(answers, label))
     assert np.allclose(noise.truth_and_noise(answers, label, rounds=1)[1], first)
+
+
+def test_a_pattern_is_drawn_towards_the_alike_one_by_hand() -> None:
+    counts = np.array([[45.0, 2.0, 1.0], [3.0, 12.0, 3.0], [2.0, 6.0, 6.0]])
+    own = noise.label_given_truth(counts)
+    # 80 anchors, 50, 20 and 10 a class; 63 labels are right. Of the 30 anchors of other classes 3 are labelled 0, and
+    # so is 48 / 80 of one sample more, which is labelled as all anchors are; likewise 1 and 2
+    named = [(3 + 48 / 80) / 31, (6 + 18 / 80) / 61, (8 + 14 / 80) / 71]
+    alike = np.zeros((3, 3))
+    for j in range(3):
+        others = [i for i in range(3) if i != j]
+        for i in others:
+            alike[i, j] = 17 / 80 * named[i] / sum(named[k] for k in others)
+        alike[j, j] = 63 / 80
+    chance = differ = 0.0
+    for j, n in enumerate((50, 20, 10)):
+        for i in range(3):
+            chance += n * (alike[i, j] * (1 - alike[i, j]) / n + 0.01**2)
+            differ += n * (own[i, j] - alike[i, j]) ** 2
+    share = chance / differ
+    assert 0.1 < share < 1
+    assert np.allclose(noise.pattern_of_mistakes(counts, error=0.01), (1 - share) * own + share * alike)
+    assert np.allclose(noise.pattern_of_mistakes(counts, error=1.0), alike)
+
+
+@pytest.mark.parametrize("n_classes", [3, 7])
+def test_random_flips_come_out_as_random_though_anchors_are_not_pure(n_classes: int) -> None:
+    """A net of a few per cent of mistakes, most of them between two classes, on labels of which 30 % are flipped."""
+    rng = np.random.default_rng(5)
+    frequency = np.linspace(1, 6, n_classes) / np.linspace(1, 6, n_classes).sum()
+    truth = rng.choice(n_classes, 20000, p=frequency)
+    flipped = rng.random(20000) < 0.3
+    label = np.where(flipped, (truth + rng.integers(1, n_classes, 20000)) % n_classes, truth)
+    seen = np.where((truth == 0) & (rng.random(20000) < 0.3), 1, truth)
+    belief = 0.7 * np.eye(n_classes)[seen] + 0.3 * rng.dirichlet(np.ones(n_classes), 20000)
+    counts = noise.anchor_counts(belief, label)
+    flips = np.where(np.eye(n_classes, dtype=bool), 0.7, 0.3 / (n_classes - 1))
+    found, own = noise.pattern_of_mistakes(counts), noise.label_given_truth(counts)
+    assert np.abs(found - flips).max() < 0.7 * np.abs(own - flips).max()
+
+
+def test_a_pattern_of_their_own_is_left_to_labels_of_people() -> None:
+    anchors = np.array([500, 300, 200])
+    counts = np.rint(NOISE * anchors)
+    assert np.abs(noise.pattern_of_mistakes(counts) - NOISE).max() < 0.02
+
+
+@pytest.mark.parametrize("counts", [np.diag([5.0, 0.0, 0.0]), np.diag([5.0, 3.0, 0.0]), np.eye(3)[[2, 0, 1]] * 4])
+def test_patterns_of_extreme_counts_are_shares(counts: np.ndarray) -> None:
+    found = noise.pattern_of_mistakes(counts)
+    assert np.isfinite(found).all() and (found >= 0).all() and np.allclose(found.sum(axis=0), 1)
 
 
 def test_odds_are_raised_alike_until_the_doubts_have_their_sum() -> None:

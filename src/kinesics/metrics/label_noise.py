@@ -72,6 +72,42 @@ def label_given_truth(counts: Floats, prior: float = 1.0) -> Floats:
     return np.asarray(smooth / smooth.sum(axis=0, keepdims=True), dtype=np.float64)
 
 
+def pattern_of_mistakes(counts: Floats, error: float = 0.015) -> Floats:
+    """(C, C) P(given i | true j): `label_given_truth`, drawn towards mistakes that are alike in all classes.
+
+    Where labels go wrong alike, every class is labelled right as often, and its wrong labels name the others as those
+    of all other classes do. Anchors differ from this also for how few they are (binomial variance) and for mistakes of
+    the model that chose them, by which the shares of labels among them are `error` off (root mean square). The pattern
+    is drawn towards the alike one by what these two explain of all that it differs by, over all classes weighted by
+    their anchors: the empirical Bayes estimate of W. James and C. Stein (1961; B. Efron and C. Morris 1973). So random
+    flips come out as random, and labels of people keep a pattern of their own.
+
+    Args:
+        counts: (C, C), row = given, column = believed, as of `anchor_counts`; not all 0.
+        error: 0 or more.
+    """
+    own, alike = label_given_truth(counts), _alike(counts)
+    n = counts.sum(axis=0)
+    chance = n @ (alike * (1 - alike) / np.maximum(n, 1.0) + error**2).sum(axis=0)
+    differ = float(n @ ((own - alike) ** 2).sum(axis=0))
+    drawn = min(1.0, float(chance) / differ) if differ > 0 else 1.0
+    return np.asarray((1 - drawn) * own + drawn * alike, dtype=np.float64)
+
+
+def _alike(counts: Floats) -> Floats:
+    """(C, C) P(given i | true j) of mistakes that are the same for every class: one share of right labels, and wrong
+    ones that name i as often as the anchors of all other classes do."""
+    c, total = len(counts), counts.sum()
+    wrong = counts.sum(axis=1) - np.diag(counts)
+    named = (wrong + counts.sum(axis=1) / total) / (total - counts.sum(axis=0) + 1)  # one sample more, of any class
+    alike = np.tile(named[:, None], (1, c)) + 1e-9
+    np.fill_diagonal(alike, 0.0)
+    right = np.trace(counts) / total
+    alike *= (1 - right) / alike.sum(axis=0, keepdims=True)
+    np.fill_diagonal(alike, right)
+    return alike
+
+
 def unmixed(probability: Floats, given_by_true: Floats, steps: int = 2) -> Floats:
     """(N, C) q(true j | x) out of answers P(given i | x) = sum_j P(given i | true j) q(true j | x), rows summing to 1.
 
@@ -105,7 +141,7 @@ def truth_and_noise(probability: Floats, label: Ints, rounds: int = 3) -> tuple[
     """
     belief = probability
     for _ in range(rounds):
-        given_by_true = label_given_truth(anchor_counts(belief, label))
+        given_by_true = pattern_of_mistakes(anchor_counts(belief, label))
         belief = unmixed(probability, given_by_true)
     return belief, given_by_true
 

@@ -40,7 +40,16 @@ def spread(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
         for i in range(c):
             average = right if i == j else (1 - right) * named[i] / (1 - named[j])
             given[i, j] = (counts[i, j] + c * average) / (counts[:, j].sum() + c)
-    return given
+    total = counts.sum()
+    often = [(counts[i].sum() - counts[i, i] + named[i]) / (total - counts[:, i].sum() + 1) for i in range(c)]
+    alike = np.zeros((c, c))
+    for j in range(c):
+        for i in range(c):
+            alike[i, j] = right if i == j else (1 - right) * often[i] / (sum(often) - often[j])
+    differs = {(i, j): counts[:, j].sum() * (given[i, j] - alike[i, j]) ** 2 for j in range(c) for i in range(c)}
+    chance = [alike[i, j] * (1 - alike[i, j]) + counts[:, j].sum() * 0.015**2 for i, j in differs if counts[:, j].any()]
+    drawn = min(1.0, sum(chance) / sum(differs.values()))
+    return (1 - drawn) * given + drawn * alike
 
 
 def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:

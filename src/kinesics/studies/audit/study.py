@@ -29,7 +29,7 @@ SIGNALS = {
 }
 """Column of audit.csv -> what it says; each in [0, 1], higher = more likely wrong. Some are absent, by the run."""
 
-DISCOUNT = 0.6
+DISCOUNT = 0.7
 """Power of the belief in Bayes' rule; measured on FER+ with its original labels (EXPERIMENTS.md)."""
 
 SHOWN_NEIGHBOURS = 5
