@@ -21,7 +21,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, logit
+from scipy.special import expit, logsumexp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -72,40 +72,45 @@ def label_given_truth(counts: Floats, prior: float = 1.0) -> Floats:
     return np.asarray(smooth / smooth.sum(axis=0, keepdims=True), dtype=np.float64)
 
 
-def pattern_of_mistakes(counts: Floats, error: float = 0.015) -> Floats:
-    """(C, C) P(given i | true j): `label_given_truth`, drawn towards mistakes that are alike in all classes.
+def pattern_of_mistakes(counts: Floats, error: float = 0.04) -> Floats:
+    """(C, C) P(given i | true j) as anchors show it, drawn towards mistakes that are alike in all classes.
 
-    Where labels go wrong alike, every class is labelled right as often, and its wrong labels name the others as those
-    of all other classes do. Anchors differ from this also for how few they are (binomial variance) and for mistakes of
-    the model that chose them, by which the shares of labels among them are `error` off (root mean square). The pattern
-    is drawn towards the alike one by what these two explain of all that it differs by, over all classes weighted by
-    their anchors: the empirical Bayes estimate of W. James and C. Stein (1961; B. Efron and C. Morris 1973). So random
-    flips come out as random, and labels of people keep a pattern of their own.
+    Where labels go wrong alike, every class has the same share of wrong labels, and these name the others as the wrong
+    labels of all other classes do. Each class has one wrong label of an alike pattern added to how many are wrong, and C
+    to what they name: a pair that was never seen is rare, not impossible. Anchors differ from an alike pattern also for
+    how few they are (binomial variance) and for mistakes of the model that chose them, by which the column of a class
+    is `error` off (root of the sum of squares). The pattern is drawn towards the alike one by what these two explain of
+    all that it differs by, over all classes weighted by their anchors: the empirical Bayes estimate of W. James and
+    C. Stein (1961; B. Efron and C. Morris 1973). So random flips come out as random, and labels of people keep a pattern
+    of their own.
 
     Args:
-        counts: (C, C), row = given, column = believed, as of `anchor_counts`; not all 0.
+        counts: (C, C), row = given, column = believed, as of `anchor_counts`; C of 2 or more.
         error: 0 or more.
+
+    Returns:
+        Shares above 0, columns summing to 1.
     """
-    own, alike = label_given_truth(counts), _alike(counts)
-    n = counts.sum(axis=0)
-    chance = n @ (alike * (1 - alike) / np.maximum(n, 1.0) + error**2).sum(axis=0)
+    c, n, total = len(counts), counts.sum(axis=0), counts.sum()
+    off = counts - np.diag(np.diag(counts))
+    wrong = off.sum(axis=0)
+    rate = (wrong.sum() + 1) / (total + 2)
+    named = np.tile(((off.sum(axis=1) + 1) / (total - n + 1 / rate))[:, None], (1, c))
+    np.fill_diagonal(named, 0.0)
+    named /= named.sum(axis=0, keepdims=True)
+    alike = _pattern(np.full(c, rate), named)
+    own = _pattern((wrong + 1) / (n + 1 / rate), (off + c * named) / (wrong + c))
+    moved = np.tile((wrong / (wrong + c))[None, :], (c, 1))  # how far counts move a share from the alike one
+    np.fill_diagonal(moved, n / (n + 1 / rate))
+    chance = (moved**2 * alike * (1 - alike)).sum() + total * error**2
     differ = float(n @ ((own - alike) ** 2).sum(axis=0))
     drawn = min(1.0, float(chance) / differ) if differ > 0 else 1.0
-    return np.asarray((1 - drawn) * own + drawn * alike, dtype=np.float64)
+    return (1 - drawn) * own + drawn * alike
 
 
-def _alike(counts: Floats) -> Floats:
-    """(C, C) P(given i | true j) of mistakes that are the same for every class: one share of right labels, and wrong
-    ones that name i as often as the anchors of all other classes do."""
-    c, total = len(counts), counts.sum()
-    wrong = counts.sum(axis=1) - np.diag(counts)
-    named = (wrong + counts.sum(axis=1) / total) / (total - counts.sum(axis=0) + 1)  # one sample more, of any class
-    alike = np.tile(named[:, None], (1, c)) + 1e-9
-    np.fill_diagonal(alike, 0.0)
-    right = np.trace(counts) / total
-    alike *= (1 - right) / alike.sum(axis=0, keepdims=True)
-    np.fill_diagonal(alike, right)
-    return alike
+def _pattern(wrong: Floats, named: Floats) -> Floats:
+    """(C, C) of the share of each class's labels that is wrong (C,), and of what these name (C, C), diagonal 0."""
+    return np.asarray(named * wrong + np.diag(1 - wrong), dtype=np.float64)
 
 
 def unmixed(probability: Floats, given_by_true: Floats, steps: int = 2) -> Floats:
@@ -185,15 +190,29 @@ def nearest_mixture(label: Ints, other: Floats, truth: Floats) -> float:
     return min(max(float(((one_hot - truth) * away).sum()) / total, 0.0), 1.0) if total else 0.0
 
 
-def with_total(doubt: Floats, total: float) -> Floats:
-    """(N,) the same odds times one number for all, so that the doubts sum to `total`; their order stays.
+def log_odds_wrong(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
+    """(N,) log of P(the label is wrong) over P(it is right), as of `posterior` but to the last digit where either is
+    all but certain.
 
     Args:
-        doubt: (N,) in [0, 1]; kept 1e-12 away from both.
-        total: in (0, N); kept as far away from both.
+        belief, label, given_by_true, discount: as of `posterior`.
     """
-    least, n = 1e-12, len(doubt)
-    odds = logit(np.clip(doubt, least, 1 - least))
+    rows = np.arange(len(label))
+    joint = discount * np.log(np.maximum(belief, 1e-12)) + np.log(np.maximum(given_by_true[label], 1e-12))
+    right = joint[rows, label].copy()
+    joint[rows, label] = -np.inf
+    return np.asarray(logsumexp(joint, axis=1) - right, dtype=np.float64)
+
+
+def with_total(log_odds: Floats, total: float) -> Floats:
+    """(N,) doubts of the same odds times one number for all, so that they sum to `total`; their order stays.
+
+    Args:
+        log_odds: (N,) finite.
+        total: in [0, N]; kept N / 10^6 away from both.
+    """
+    n = len(log_odds)
     wanted = min(max(total, n * 1e-6), n * (1 - 1e-6))
-    by = brentq(lambda shift: float(expit(odds + shift).sum()) - wanted, -60.0, 60.0, xtol=1e-10)
-    return np.asarray(expit(odds + by), dtype=np.float64)
+    least, most = -60 - float(log_odds.max()), 60 - float(log_odds.min())
+    by = brentq(lambda shift: float(expit(log_odds + shift).sum()) - wanted, least, most, xtol=1e-10)
+    return np.asarray(expit(log_odds + by), dtype=np.float64)

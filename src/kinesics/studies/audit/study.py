@@ -131,7 +131,8 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
     belief, given_by_true = label_noise.truth_and_noise(np.mean(answers, axis=0), label)
     truth = label_noise.posterior(belief, label, given_by_true, DISCOUNT)
     expected = label_noise.expected_wrong(truth, given_by_true)
-    doubt = label_noise.with_total(signals.disbelief(truth, label), expected)
+    odds = label_noise.log_odds_wrong(belief, label, given_by_true, DISCOUNT)
+    doubt = label_noise.with_total(odds, expected)
     return Audit(evidence, found, belief, doubt, neighbour)
 
 
