@@ -110,7 +110,14 @@ def test_folds_add_their_signals_and_are_remembered(kinesics: Kinesics, faces: P
     (out / "audit.json").unlink()  # as where it was killed while writing
     assert kinesics("audit", run, "--top", 7).code == 0
     before = json.loads((out / "audit.json").read_text())["settings"]
-    assert (before["folds"], before["top"]) == (2, 7)
+    assert (before["folds"], before["neighbours"], before["top"]) == (2, 3, 7)
+    kept = out / "folds" / "fold-2.npz"
+    with np.load(kept) as stored:
+        content = dict(stored)
+    np.savez(kept, position=content["position"], probability=content["probability"] * np.nan)
+    answer = kinesics("audit", run)
+    assert answer.code == 2 and "fold-2.npz holds answers that are not finite" in answer.err
+    kept.unlink()
     assert kinesics("audit", run).code == 0
     assert json.loads((out / "audit.json").read_text())["settings"] == before
     tuned = tmp_path / "tuned"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kinesics.metrics import label_noise as noise
+from kinesics.metrics.classification import auroc
 
 
 def test_anchors_by_hand() -> None:
@@ -110,24 +111,24 @@ def test_answers_that_repeat_the_mistakes_of_labels_are_seen_through() -> None:
 
 def test_a_pattern_is_drawn_towards_the_alike_one_by_hand() -> None:
     counts = np.array([[45.0, 2.0, 1.0], [3.0, 12.0, 3.0], [2.0, 6.0, 6.0]])
-    own = noise.label_given_truth(counts)
-    # 80 anchors, 50, 20 and 10 a class; 63 labels are right. Of the 30 anchors of other classes 3 are labelled 0, and
-    # so is 48 / 80 of one sample more, which is labelled as all anchors are; likewise 1 and 2
-    named = [(3 + 48 / 80) / 31, (6 + 18 / 80) / 61, (8 + 14 / 80) / 71]
-    alike = np.zeros((3, 3))
-    for j in range(3):
-        others = [i for i in range(3) if i != j]
-        for i in others:
-            alike[i, j] = 17 / 80 * named[i] / sum(named[k] for k in others)
-        alike[j, j] = 63 / 80
-    chance = differ = 0.0
-    for j, n in enumerate((50, 20, 10)):
+    # 80 anchors, 50, 20 and 10 a class; 17 labels are wrong, 5, 8 and 4 a class, and name the classes 3, 6 and 8 times
+    rate = 18 / 82
+    often = [4 / (30 + 1 / rate), 7 / (60 + 1 / rate), 9 / (70 + 1 / rate)]  # among the anchors of other classes
+    own, alike, chance, differ = np.zeros((3, 3)), np.zeros((3, 3)), 0.0, 0.0
+    for j, (n, wrong) in enumerate(((50, 5), (20, 8), (10, 4))):
+        alike[j, j], own[j, j] = 1 - rate, 1 - (wrong + 1) / (n + 1 / rate)
+        for i in {0, 1, 2} - {j}:
+            named = often[i] / sum(often[k] for k in {0, 1, 2} - {j})
+            alike[i, j] = rate * named
+            own[i, j] = (wrong + 1) / (n + 1 / rate) * (counts[i, j] + 3 * named) / (wrong + 3)
         for i in range(3):
-            chance += n * (alike[i, j] * (1 - alike[i, j]) / n + 0.01**2)
+            moved = n / (n + 1 / rate) if i == j else wrong / (wrong + 3)
+            chance += n * moved**2 * alike[i, j] * (1 - alike[i, j]) / n
             differ += n * (own[i, j] - alike[i, j]) ** 2
+        chance += n * 0.02**2
     share = chance / differ
     assert 0.1 < share < 1
-    assert np.allclose(noise.pattern_of_mistakes(counts, error=0.01), (1 - share) * own + share * alike)
+    assert np.allclose(noise.pattern_of_mistakes(counts, error=0.02), (1 - share) * own + share * alike)
     assert np.allclose(noise.pattern_of_mistakes(counts, error=1.0), alike)
 
 
@@ -156,36 +157,67 @@ def test_a_pattern_of_their_own_is_left_to_labels_of_people() -> None:
 @pytest.mark.parametrize("counts", [np.diag([5.0, 0.0, 0.0]), np.diag([5.0, 3.0, 0.0]), np.eye(3)[[2, 0, 1]] * 4])
 def test_patterns_of_extreme_counts_are_shares(counts: np.ndarray) -> None:
     found = noise.pattern_of_mistakes(counts)
-    assert np.isfinite(found).all() and (found >= 0).all() and np.allclose(found.sum(axis=0), 1)
+    assert ((found > 0) & (found < 1)).all() and np.allclose(found.sum(axis=0), 1)
+
+
+def test_what_chance_explains_of_a_pattern_is_chance() -> None:
+    """Where anchors are drawn from an alike pattern, few or many, of 8 classes or 60, the estimate is nearer to it than
+    the anchors' own shares."""
+    for n_classes, anchors in ((8, 400), (8, 20), (60, 25)):
+        alike = np.full((n_classes, n_classes), 0.3 / (n_classes - 1))
+        np.fill_diagonal(alike, 0.7)
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            counts = np.stack([rng.multinomial(anchors, alike[:, j]) for j in range(n_classes)], 1).astype(float)
+            found = noise.pattern_of_mistakes(counts, error=0.0)
+            assert ((found - alike) ** 2).sum() < 0.5 * ((counts / anchors - alike) ** 2).sum()
+
+
+def test_one_mistake_among_many_classes_is_not_taken_for_chance() -> None:
+    """Half of the anchors of class 3 are labelled 7, wrong labels are rare otherwise."""
+    pattern = np.full((26, 26), 0.02 / 25)
+    np.fill_diagonal(pattern, 0.98)
+    pattern[:, 3] = 0
+    pattern[[3, 7], 3] = 0.5
+    found = noise.pattern_of_mistakes(np.rint(200 * pattern))
+    assert found[7, 3] > 0.2 and found[7, 3] > 50 * np.delete(found[:, 3], [3, 7]).max()
+
+
+@pytest.mark.parametrize("n_wrong", [0, 5, 50])
+def test_few_wrong_labels_are_found_though_all_anchors_are_right(n_wrong: int) -> None:
+    rng = np.random.default_rng(6)
+    logits = 4 * np.eye(6)[rng.integers(0, 6, 3000)] + rng.normal(0, 1.5, (3000, 6))
+    belief = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = belief.argmax(axis=1)
+    wrong = np.arange(3000) < n_wrong
+    label = np.where(wrong, (truth + rng.integers(1, 6, 3000)) % 6, truth)
+    found, pattern = noise.truth_and_noise(belief, label)
+    odds = noise.log_odds_wrong(found, label, pattern)
+    assert len(np.unique(odds)) > 2990
+    if n_wrong:
+        assert auroc(odds, wrong) > 0.97
+    truths = noise.posterior(found, label, pattern)
+    doubt = noise.with_total(odds, noise.expected_wrong(truths, pattern))
+    assert doubt.sum() < 2 * n_wrong + 15 and (np.argsort(doubt) == np.argsort(odds)).all()
+
+
+def test_log_odds_are_those_of_the_posterior() -> None:
+    rng = np.random.default_rng(7)
+    belief, label = rng.dirichlet([1, 1, 1], 40), rng.integers(0, 3, 40)
+    right = noise.posterior(belief, label, NOISE, 0.7)[np.arange(40), label]
+    assert np.allclose(noise.log_odds_wrong(belief, label, NOISE, 0.7), np.log(1 - right) - np.log(right))
+    sure = noise.log_odds_wrong(np.array([[1 - 1e-9, 1e-9, 0.0]] * 2), np.array([0, 1]), np.eye(3) * 0.7 + 0.1)
+    assert sure[0] == pytest.approx(np.log((1e-9 + 1e-12) * 0.1 / 0.8), rel=1e-6) and sure[1] > 15
 
 
 def test_odds_are_raised_alike_until_the_doubts_have_their_sum() -> None:
-    doubt = np.array([0.0, 0.02, 0.3, 0.3, 0.9, 1.0])
+    odds = np.array([-40.0, -4.0, -0.5, -0.5, 2.0, 30.0])
     for total in (0.5, 2.0, 4.5):
-        found = noise.with_total(doubt, total)
+        found = noise.with_total(odds, total)
         assert abs(found.sum() - total) < 1e-6
-        odds, before = found[1:5] / (1 - found[1:5]), doubt[1:5] / (1 - doubt[1:5])
-        assert np.allclose(odds / before, odds[0] / before[0])
+        shift = np.log(found[1:5]) - np.log1p(-found[1:5]) - odds[1:5]
+        assert np.allclose(shift, shift[0])
         assert (np.diff(found) >= 0).all()
-    assert np.isfinite(noise.with_total(doubt, 0.0)).all() and np.isfinite(noise.with_total(doubt, 6.0)).all()
-
-
-def test_the_expected_number_of_wrong_labels_is_that_of_the_truth() -> None:
-    rng = np.random.default_rng(5)
-    given_by_true = np.array([[0.7, 0.02, 0.02], [0.25, 0.96, 0.03], [0.05, 0.02, 0.95]])
-    truth = rng.integers(0, 3, 6000)
-    label = np.array([rng.choice(3, p=given_by_true[:, t]) for t in truth])
-    expected = noise.expected_wrong(np.eye(3)[truth], given_by_true)
-    assert abs(expected - (label != truth).sum()) < 100
-
-
-def test_the_nearest_mixture_is_the_best_of_many() -> None:
-    rng = np.random.default_rng(7)
-    truth, label = rng.dirichlet(np.ones(5), 300), rng.integers(0, 5, 300)
-    one_hot = np.eye(5)[label]
-    for other in (rng.dirichlet(np.ones(5), 300), 0.7 * truth + 0.3 / 5, 0.5 * truth + 0.5 * one_hot):
-        steps = np.linspace(0, 1, 2001)
-        distance = [(((1 - w) * one_hot + w * other - truth) ** 2).sum() for w in steps]
-        assert noise.nearest_mixture(label, other, truth) == pytest.approx(steps[int(np.argmin(distance))], abs=3e-4)
-    assert noise.nearest_mixture(label, one_hot, truth) == 0.0
-    assert noise.nearest_mixture(label, truth, one_hot) == 0.0 and noise.nearest_mixture(label, truth, truth) == 1.0
+    assert np.isfinite(noise.with_total(odds, 0.0)).all() and np.isfinite(noise.with_total(odds, 6.0)).all()
+    far = noise.with_total(np.array([-400.0, -300.0, 500.0]), 1.0)
+    assert far[0] <= far[1] <= far[2] and abs(far.sum() - 1) < 1e-6

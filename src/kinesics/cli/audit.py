@@ -19,6 +19,10 @@ audit that lies in --out is done again as it was.
 kinesics data apply-review MANIFEST DECISIONS.csv OUT.csv writes the corrected manifest."""
 
 
+BY_HEART = 0.98
+"""Share of the given labels from which on a model that repeats them says little of them."""
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     from kinesics.cli.arguments import Parser
@@ -47,10 +51,13 @@ def main(argv: Sequence[str]) -> int:
         "--propose-decisions",
         type=int,
         metavar="N",
-        help="write decisions that relabel the N most doubtful samples as proposed",
+        help="write decisions that relabel the N most doubtful samples for which another label is proposed",
     )
     parser.add_argument(
-        "--propose-above", type=float, metavar="T", help="write decisions that relabel all with a doubt of T or more"
+        "--propose-above",
+        type=float,
+        metavar="T",
+        help="write decisions that relabel all with a doubt of T or more for which another label is proposed",
     )
     parser.add_argument("--review", action="store_true", help="open the page on this machine and save decisions")
     parser.add_argument("--port", type=int, default=0, help="of the review; 0 takes a free one (0)")
@@ -114,6 +121,11 @@ def _print(found: Audit, out: str) -> None:
         print(
             "more than half of all labels in doubt: rather a model that knows too little of these data than so many "
             "wrong labels; go by the order alone, or train longer"
+        )
+    if found.evidence.folds is None and summary["repeated"] > BY_HEART:
+        print(
+            f"the run answers {summary['repeated']:.1%} of its training samples with their given label: it knows them "
+            "by heart and doubts few; --folds asks models that have not seen the label"
         )
     page = Path(out) / "gallery.html"
     print(f"{Path(out) / 'audit.csv'}, {page} ({page.stat().st_size / 1e6:.1f} MB)")

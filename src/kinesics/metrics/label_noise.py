@@ -55,8 +55,9 @@ def label_given_truth(counts: Floats, prior: float = 1.0) -> Floats:
     """(C, C) P(given i | true j): the columns of the counts with `prior` times C more of an average class, as shares.
 
     An average class is labelled right as often as all anchors together, and wrong labels name the others as often as
-    all anchors' labels do. So a pair that was never seen is rare, not impossible, and a class without anchors, often
-    one of few samples, is taken for an average one.
+    all anchors' labels do. So a pair that was never seen is rare, not impossible (unless all anchors are labelled
+    right), and a class without anchors, often one of few samples, is taken for an average one. Trainings start by this
+    one; `pattern_of_mistakes` tells patterns from chance, too.
 
     Args:
         counts: (C, C), row = given, column = believed, as of `anchor_counts`; not all 0.
@@ -76,13 +77,13 @@ def pattern_of_mistakes(counts: Floats, error: float = 0.04) -> Floats:
     """(C, C) P(given i | true j) as anchors show it, drawn towards mistakes that are alike in all classes.
 
     Where labels go wrong alike, every class has the same share of wrong labels, and these name the others as the wrong
-    labels of all other classes do. Each class has one wrong label of an alike pattern added to how many are wrong, and C
-    to what they name: a pair that was never seen is rare, not impossible. Anchors differ from an alike pattern also for
-    how few they are (binomial variance) and for mistakes of the model that chose them, by which the column of a class
-    is `error` off (root of the sum of squares). The pattern is drawn towards the alike one by what these two explain of
-    all that it differs by, over all classes weighted by their anchors: the empirical Bayes estimate of W. James and
-    C. Stein (1961; B. Efron and C. Morris 1973). So random flips come out as random, and labels of people keep a pattern
-    of their own.
+    labels of all other classes do. Each class has one wrong label of an alike pattern added to how many are wrong, and
+    C to what they name: a pair that was never seen is rare, not impossible. Anchors differ from an alike pattern also
+    for how few they are (binomial variance) and for mistakes of the model that chose them, by which the column of a
+    class is `error` off (root of the sum of squares). The pattern is drawn towards the alike one by what these two
+    explain of all that it differs by, over all classes weighted by their anchors: the empirical Bayes estimate of
+    W. James and C. Stein (1961; B. Efron and C. Morris 1973). So random flips come out as random, and labels of people
+    keep a pattern of their own.
 
     Args:
         counts: (C, C), row = given, column = believed, as of `anchor_counts`; C of 2 or more.

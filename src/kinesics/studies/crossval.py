@@ -82,7 +82,7 @@ def out_of_fold(task_class: type[Task], recipe: Recipe, data: RunData, k: int, f
             found = _train_fold(task_class, recipe, data, inside, part, k, folder / f"fold-{part + 1}")
             with atomic_write(kept) as stream:
                 np.savez(stream, position=inside, probability=found)
-            shutil.rmtree(folder / f"fold-{part + 1}", ignore_errors=True)
+        shutil.rmtree(folder / f"fold-{part + 1}", ignore_errors=True)
         probability[inside] = _read_fold(kept, inside, len(data.classes))
     return OutOfFold(probability, fold)
 
@@ -121,6 +121,8 @@ def _read_fold(path: Path, inside: np.ndarray, n_classes: int) -> np.ndarray:
         raise UserError(f"{path} can't be read: {error}", hint="delete it: the fold is then trained again") from error
     if not np.array_equal(position, inside) or probability.shape != (len(inside), n_classes):
         raise UserError(f"{path} answers for other samples than this fold's", hint="choose another --out folder")
+    if not np.isfinite(probability).all():
+        raise UserError(f"{path} holds answers that are not finite", hint="delete it: the fold is then trained again")
     return np.asarray(probability, dtype=np.float64)
 
 

@@ -33,23 +33,23 @@ def spread(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
         )
         for i in own[: max(20, -(-len(own) // 2))]:
             counts[label[i], j] += 1
-    right = sum(counts[j, j] for j in range(c)) / counts.sum()
-    named = counts.sum(1) / counts.sum()
-    given = np.zeros((c, c))
+    anchors = [sum(counts[i, j] for i in range(c)) for j in range(c)]
+    wrong = [anchors[j] - counts[j, j] for j in range(c)]
+    rate = (sum(wrong) + 1) / (sum(anchors) + 2)
+    often = [(sum(counts[i]) - counts[i, i] + 1) / (sum(anchors) - anchors[i] + 1 / rate) for i in range(c)]
+    own, alike, chance, differ = np.zeros((c, c)), np.zeros((c, c)), 0.0, 0.0
     for j in range(c):
+        share = (wrong[j] + 1) / (anchors[j] + 1 / rate)
         for i in range(c):
-            average = right if i == j else (1 - right) * named[i] / (1 - named[j])
-            given[i, j] = (counts[i, j] + c * average) / (counts[:, j].sum() + c)
-    total = counts.sum()
-    often = [(counts[i].sum() - counts[i, i] + named[i]) / (total - counts[:, i].sum() + 1) for i in range(c)]
-    alike = np.zeros((c, c))
-    for j in range(c):
-        for i in range(c):
-            alike[i, j] = right if i == j else (1 - right) * often[i] / (sum(often) - often[j])
-    differs = {(i, j): counts[:, j].sum() * (given[i, j] - alike[i, j]) ** 2 for j in range(c) for i in range(c)}
-    chance = [alike[i, j] * (1 - alike[i, j]) + counts[:, j].sum() * 0.015**2 for i, j in differs if counts[:, j].any()]
-    drawn = min(1.0, sum(chance) / sum(differs.values()))
-    return (1 - drawn) * given + drawn * alike
+            named = often[i] / (sum(often) - often[j])
+            alike[i, j] = 1 - rate if i == j else rate * named
+            own[i, j] = 1 - share if i == j else share * (counts[i, j] + c * named) / (wrong[j] + c)
+            moved = anchors[j] / (anchors[j] + 1 / rate) if i == j else wrong[j] / (wrong[j] + c)
+            chance += moved**2 * alike[i, j] * (1 - alike[i, j])
+            differ += anchors[j] * (own[i, j] - alike[i, j]) ** 2
+        chance += anchors[j] * 0.04**2
+    drawn = min(1.0, chance / differ)
+    return (1 - drawn) * own + drawn * alike
 
 
 def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:

@@ -109,6 +109,9 @@ def answers(task: Classifier, views: Sequence[Samples], batch_size: int) -> tupl
         task: put into evaluation mode.
         views: the same N samples, once or also mirrored; the mean over them is returned.
         batch_size: samples in one forward pass.
+
+    Raises:
+        UserError: an answer is not finite.
     """
     probability, feature = [], []
     task.eval()
@@ -123,7 +126,15 @@ def answers(task: Classifier, views: Sequence[Samples], batch_size: int) -> tupl
             found.append((torch.softmax(logits.double(), 1).cpu().numpy(), v.double().cpu().numpy()))
         probability.append(np.mean([p for p, _ in found], axis=0))
         feature.append(np.mean([v for _, v in found], axis=0))
-    return np.concatenate(probability), np.concatenate(feature)
+    answered, seen = np.concatenate(probability), np.concatenate(feature)
+    broken = ~(np.isfinite(answered).all(axis=1) & np.isfinite(seen).all(axis=1))
+    if broken.any():
+        raise UserError(
+            f"the run answers with numbers that are not finite for {int(broken.sum())} of {n} samples, "
+            f"{views[0].names[int(broken.argmax())]} among them",
+            hint="its weights are damaged, or its training diverged: train it anew",
+        )
+    return answered, seen
 
 
 def _task_class(name: str) -> type[Task]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,15 @@ from kinesics.data.manifest import read as read_manifest
 from kinesics.data.tables import csv_columns
 from kinesics.engine.run import Run
 from kinesics.errors import UserError
-from kinesics.files import atomic_write, make_folder, sha256_file
+from kinesics.files import atomic_write, locked, make_folder, sha256_file
 from kinesics.studies.audit.decisions import Decision, now, write_decisions
 from kinesics.studies.audit.evidence import gather
 from kinesics.studies.audit.gallery import write_gallery
 from kinesics.studies.audit.review import BEFORE, refuse_shared
 from kinesics.studies.audit.study import Audit, audit, write_audit
 
-FORMAT = 2
-"""Of audit.json; results of another one are made anew."""
+FORMAT = 3
+"""Of audit.json, and of how its numbers come about; results of another one are made anew."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class AuditSession:
             decisions: by default decisions.csv beside the manifest, or <its name>-decisions.csv where it was corrected
                 by a review already, whose decisions lie there.
             device: of the run's answers (cpu) and of the folds (the run's own).
-            settings: folds, neighbours and top; None for those of the audit that lies in `out`, or of folds that were
-                begun there.
+            settings: folds, neighbours and top; None for those that were last asked for in `out`, also by an audit that
+                was stopped.
 
         Raises:
             UserError: no finished run, or no manifest.
@@ -76,9 +78,9 @@ class AuditSession:
         folder = Run.find(run).folder
         where = out or folder / "audit"
         manifest = data or _data_of(folder)
-        settings_before = _read_json(where / "audit.json").get("settings")
-        before = _read_json(where / "folds" / "folds.json")
-        before |= settings_before if isinstance(settings_before, dict) else {}
+        made = _read_json(where / "audit.json").get("settings")
+        before = _read_json(where / "folds" / "folds.json") | (made if isinstance(made, dict) else {})
+        before |= _read_json(where / "settings.json")
         chosen: dict[str, int] = {}
         for name in ("folds", "neighbours", "top"):
             asked = settings.get(name)
@@ -107,22 +109,40 @@ class AuditSession:
         """Make the audit and write its files; audit.json comes last and says that the others are whole.
 
         Raises:
-            UserError: as `gather` raises.
+            UserError: as `gather` raises; or the manifest was changed meanwhile.
         """
-        evidence = gather(self.run, self.data, self.folds, self.out / "folds", self.device)
-        found = audit(evidence, self.neighbours)
         make_folder(self.out)
+        settings = self.settings()
+        with self._remembered():
+            evidence = gather(self.run, self.data, self.folds, self.out / "folds", self.device)
+        found = audit(evidence, self.neighbours)
+        if self.settings() != settings:
+            raise UserError(
+                f"{self.data} or {self.run} was changed during the audit, which is of what they were before",
+                hint="audit once more; finished folds are kept where the manifest is the same",
+            )
         (self.out / "audit.json").unlink(missing_ok=True)
         write_audit(found, self.out / "audit.csv")
         write_gallery(found, self.out / "gallery.html", self.run.resolve().name, Path(self.data).name, self.top)
-        with atomic_write(self.out / "audit.json", "w") as stream:
-            json.dump(
-                {"run": str(self.run), "data": self.data, "settings": self.settings(), **found.summary()},
-                stream,
-                indent=1,
-            )
-            stream.write("\n")
+        whole = {"run": str(self.run), "data": self.data, "settings": settings, **found.summary()}
+        _write_json(self.out / "audit.json", whole)
         return found
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        """Note in settings.json what is asked for, in case that folds are stopped; not where it is refused."""
+        file = self.out / "settings.json"
+        before = _read_json(file)
+        asked = {"folds": self.folds, "neighbours": self.neighbours, "top": self.top}
+        _write_json(file, asked)
+        try:
+            yield
+        except UserError:
+            if before:
+                _write_json(file, before)
+            else:
+                file.unlink()
+            raise
 
     def check_free(self) -> None:
         """Refuse to propose decisions where there are some.
@@ -148,7 +168,6 @@ class AuditSession:
         Raises:
             UserError: there are decisions already, or one would be on an image that stands in several rows.
         """
-        self.check_free()
         _, columns = csv_columns(self.out / "audit.csv", ("path", "label", "proposed", "doubt"))
         when = now()
         rows = zip(columns["path"], columns["label"], columns["proposed"], columns["doubt"], strict=True)
@@ -158,7 +177,9 @@ class AuditSession:
             if proposed != label and (doubt is None or float(value) >= doubt)
         ][:count]
         refuse_shared(read_manifest(self.data), [row.path for row in chosen])
-        write_decisions(self.decisions, chosen)
+        with locked(self.decisions):
+            self.check_free()
+            write_decisions(self.decisions, chosen)
         return len(chosen)
 
 
@@ -173,9 +194,15 @@ def _data_of(folder: Path) -> str:
     """The manifest that a run's config.yaml names."""
     try:
         content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return str(content["data"])
+        data = str(content["data"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.yaml'} does not say where the data are", hint="give --data") from error
+    if not Path(data).exists():
+        raise UserError(
+            f"{data} is missing: the manifest of {folder}, seen from the folder of its training",
+            hint="give it by --data",
+        )
+    return data
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -185,3 +212,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path, "w") as stream:
+        json.dump(content, stream, indent=1)
+        stream.write("\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kinesics.progress import track
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -56,7 +58,7 @@ def nearest(feature: Floats, k: int, group: NDArray[np.object_] | None = None) -
     code = _group_codes(n, group)
     index, cosine = np.full((n, k), -1, dtype=np.int64), np.zeros((n, k))
     block = max(1, min(_BLOCK, _SIMILARITIES // n))
-    for start in range(0, n, block):
+    for start in track(range(0, n, block), "neighbours"):
         rows = np.arange(start, min(start + block, n))
         similarity = unit[rows] @ unit.T
         similarity[code[rows][:, None] == code[None, :]] = -np.inf
@@ -91,8 +93,9 @@ def mean_answer(index: Ints, probability: Floats) -> Floats:
         index: (N, K) positions, -1 for none.
         probability: (N, C) rows summing to 1.
     """
-    there = (index >= 0)[:, :, None]
-    total, count = (probability[index] * there).sum(axis=1), there.sum(axis=1)
+    total, count = np.zeros((len(index), probability.shape[1])), (index >= 0).sum(axis=1, keepdims=True)
+    for column in index.T:  # one neighbour of all samples at a time: K times less memory
+        total += np.where(column[:, None] >= 0, probability[column], 0.0)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), 1.0 / probability.shape[1]), dtype=np.float64)
 
 

@@ -76,7 +76,8 @@ class Audit:
         """Counts for audit.json and the terminal.
 
         Returns:
-            `samples`; `expected_wrong`, the sum of all doubts; `in_doubt`, samples with a doubt of 0.5 or more; and
+            `samples`; `expected_wrong`, the sum of all doubts; `in_doubt`, samples with a doubt of 0.5 or more;
+            `repeated`, the share of the labels that the finished model answers with, which it has learned from; and
             `pairs` of these by (label, proposed), the most frequent first, with `samples` and `mean_doubt`.
         """
         classes, label, proposed = self.evidence.classes, self.evidence.label, self.proposed_label
@@ -92,6 +93,7 @@ class Audit:
             "samples": len(label),
             "expected_wrong": round(float(self.doubt.sum()), 1),
             "in_doubt": int(doubtful.sum()),
+            "repeated": round(float((self.evidence.model.argmax(axis=1) == label).mean()), 4),
             "signals": list(self.signals),
             "pairs": sorted(pairs, key=lambda pair: -int(pair["samples"])),
         }
