@@ -133,3 +133,25 @@ def cache_folder() -> Path:
     if own := os.environ.get("KINESICS_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinesics"
+
+
+def load_yaml(text: str) -> Any:
+    """What a YAML text says, by the safe loader; a name that stands twice in one place is an error, not the later one.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a name stands twice.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: dict[Any, int] = {}
+            for key, _ in node.value:
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and seen.setdefault(name, line) != line:
+                    raise yaml.YAMLError(
+                        f"{key.value} stands twice, in lines {seen[name]} and {line}: keep one of them"
+                    )
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)

@@ -171,7 +171,44 @@ def test_lost_runs_keep_their_rows_unless_fresh(
     assert (copy / "results.csv").read_bytes() == before
     answer = kinesics(*words, "--fresh", "--only", "condition=flip0", "seed=0")
     assert answer.code == 0 and ran == ["flip0-peers-short-0"]
-    assert len(pd.read_csv(copy / "results.csv")) == 2
+    assert len(pd.read_csv(copy / "results.csv")) == 8, "rows of cells that were not chosen stay"
+    ran.clear()
+    answer = kinesics(*words, "--fresh", "--dry-run")
+    assert "6 to run" in answer.out
+
+
+def test_a_row_is_of_the_data_that_it_was_made_from(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Run directories are gone, as where only results.csv was kept; a training label is corrected."""
+    rows = pd.read_csv(copy / "results.csv", dtype=str)
+    assert rows["data"].str.fullmatch("[0-9a-f]{12}").all() and rows["data"].nunique() == 4
+    shutil.rmtree(copy / "runs")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(faces.parent, moved)
+    words = ("compare", copy / "drawn.yaml", "--data", moved / faces.name, "--out", copy)
+    assert kinesics(*words).code == 0 and ran == [], "the same rows, wherever they lie"
+    table = pd.read_csv(moved / faces.name, dtype=str, keep_default_na=False)
+    first = table.index[table["split"] == "test"][0]
+    table.loc[first, "label"] = next(name for name in table["label"] if name != table.loc[first, "label"])
+    table.to_csv(moved / faces.name, index=False)
+    answer = kinesics(*words)
+    assert answer.code == 2 and "made from other data than the manifest holds now" in answer.err and ran == []
+    rows.drop(columns="data").to_csv(copy / "results.csv", index=False)
+    assert kinesics(*words).code == 0 and ran == [], "rows from before they told it"
+
+
+def test_a_study_without_test_rows_says_so(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "faces"
+    shutil.copytree(faces.parent, folder)
+    table = pd.read_csv(folder / faces.name, dtype=str, keep_default_na=False)
+    table[table["split"] != "test"].to_csv(folder / faces.name, index=False)
+    path = written(tmp_path, methods={"a": CROSS_ENTROPY}, conditions={"c": {"n_train": 24}}, seeds=[0])
+    answer = kinesics("compare", path, "--data", folder / faces.name, "--out", tmp_path / "out")
+    assert answer.code == 0 and "has no rows in split test" in answer.err
+    assert "judged on the validation rows" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_some_cells_alone_leave_the_table_whole(

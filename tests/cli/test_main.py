@@ -91,6 +91,8 @@ def test_ends(monkeypatch: pytest.MonkeyPatch, kinesics: Callable[..., Any]) -> 
     for error, code, said in (
         (UserError("got a", hint="give b"), 2, "error: got a\n  give b\n"),
         (KeyboardInterrupt(), 130, "stopped; a training goes on with --resume\n"),
+        (OSError(28, "No space left on device", "runs/a.png"), 2, "error: No space left on device: runs/a.png\n"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device\n"),
     ):
         monkeypatch.setattr(doctor, "main", ending(error))
         answer = kinesics("doctor")

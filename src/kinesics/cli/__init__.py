@@ -79,12 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"error: {error.strerror}: {str(error.filename)[:80]}...", file=sys.stderr)
+        name = str(error.filename or "")
+        where = f": {name[:80]}{'...' if len(name) > 80 else ''}" if name else ""
+        print(f"error: {error.strerror}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; a training goes on with --resume", file=sys.stderr)
+        again = {"compare": "the same command goes on where it was", "audit": "the same command keeps finished folds"}
+        print(f"stopped; {again.get(words[0], 'a training goes on with --resume')}", file=sys.stderr)
         return 130
 
 

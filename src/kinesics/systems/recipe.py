@@ -14,6 +14,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from kinesics.engine.config import FitConfig, InputConfig, Recipe, require
 from kinesics.engine.transfer import network_of
 from kinesics.errors import UserError
+from kinesics.files import load_yaml
 from kinesics.systems import System, get_system
 
 _FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
@@ -220,7 +221,7 @@ def _config_content(arguments: Sequence[str]) -> dict[str, Any]:
 
 def _read_yaml(path: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = load_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"--config {path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:

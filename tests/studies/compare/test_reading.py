@@ -191,3 +191,17 @@ def test_recipes_of_published_studies_are_sound(path: Path, tmp_path: Path) -> N
             recipe = recipe_of(found, cell, Path("m.csv"), None, tmp_path)
             assert recipe.fit.epochs >= 1 and recipe.seed == 0
     assert seen
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    text = yaml.safe_dump(GOOD, sort_keys=False)
+    again = text.replace("  flip:\n", "  clean: {n_train: 8}\n  flip:\n")
+    assert again != text
+    with pytest.raises(UserError, match="clean stands twice, in lines"):
+        study(tmp_path, again)
+
+
+def test_flips_without_a_share_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"conditions.flip.noise.share must be given where kind is symmetric"):
+        study(tmp_path, changed("conditions", "flip", "noise", {"kind": "symmetric"}))
+    assert study(tmp_path, changed("conditions", "flip", "noise", {"kind": "symmetric", "share": 0})).conditions

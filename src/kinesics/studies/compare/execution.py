@@ -122,6 +122,7 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
     """
     known: dict[tuple[str, str, str], tuple[Manifest, str, str]] = {}
     trainings: dict[Cell, str] = {}
+    untested: dict[str, Path | None] = {}
     for job in jobs:
         truth = get_system(job.recipe.system).task_class.truth
         key = (job.recipe.data, str(job.recipe.classes), truth)
@@ -131,7 +132,8 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
                 manifest = learnable_rows(job.recipe, truth, None if draft is None else draft.read())
                 known[key] = manifest, fingerprint(manifest), _learned(manifest)
             manifest, whole, learned = known[key]
-            _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed)
+            if not _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed):
+                untested.setdefault(job.cell.condition, manifest.path)
         except UserError as error:
             raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
         trainings[job.cell] = _training(job, learned)
@@ -143,18 +145,26 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
         if changed:
             raise UserError(
                 f"cell {job.cell.name} was {job.state} with another definition (changed: {', '.join(changed[:6])})",
-                hint=f"give the changed study another --out folder, or delete {job.run.folder} to run the cell anew",
+                hint=f"give the changed study another --out folder; or delete {job.run.folder} and those of other "
+                "changed cells, and give --fresh to run them anew",
             )
+    for condition, path in untested.items():
+        log.warning(
+            "condition %s: %s has no rows in split test; its cells are judged on the validation rows, on which epochs "
+            "are selected",
+            condition,
+            path,
+        )
     return trainings
 
 
-def _check_judged(manifest: Manifest, fraction: float, seed: int) -> None:
-    """Complain where a run would have no training rows, or neither test nor validation rows."""
+def _check_judged(manifest: Manifest, fraction: float, seed: int) -> bool:
+    """Whether there are test rows; complains where a run would have no training rows, or no validation rows either."""
     split = manifest.column("split").astype(str)
     if not (split == "train").any():
         raise UserError(f"{manifest.path} has no training rows", hint="give rows split=train")
     if np.isin(split, ("test", "valid")).any():
-        return
+        return bool((split == "test").any())
     if fraction:
         label = manifest.decided_labels() if manifest.classes else np.zeros(len(manifest), dtype=np.int64)
         group = manifest.column("group") if "group" in manifest.table else None
@@ -165,6 +175,7 @@ def _check_judged(manifest: Manifest, fraction: float, seed: int) -> None:
             "from train: its cells could not be judged",
             hint="give rows split=test",
         )
+    return False
 
 
 def _learned(manifest: Manifest) -> str:

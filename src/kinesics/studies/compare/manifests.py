@@ -7,6 +7,7 @@ flipped by `data.noise.flip_labels`, seed 2 s in the training split and 2 s + 1 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kinesics.data.manifest import FILE_COLUMNS, Manifest, rebased
+from kinesics.data.manifest import COLUMNS, FILE_COLUMNS, Manifest, rebased
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.noise import flip_labels
 from kinesics.data.reading import as_class
@@ -155,6 +156,16 @@ def _same(path: Path, derived: Manifest) -> bool:
     except UserError:
         return False
     return by_file(there).fingerprint == by_file(derived).fingerprint
+
+
+def contents(manifest: Manifest) -> str:
+    """Twelve hex digits that change with the rows: files by name, splits, labels, numbers, votes and groups, wherever
+    they lie; other columns don't count."""
+    table = manifest.table
+    names = [name for name in map(str, table) if name in COLUMNS or name.startswith("p_") or name == TRUTH]
+    bare = {name: table[name].map(os.path.basename) for name in FILE_COLUMNS if name in table}
+    text = table[sorted(names)].assign(**bare).to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def by_file(manifest: Manifest) -> Manifest:

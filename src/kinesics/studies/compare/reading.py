@@ -13,6 +13,7 @@ import yaml
 
 from kinesics.data.reading import as_class
 from kinesics.errors import UserError
+from kinesics.files import load_yaml
 from kinesics.studies.compare.config import NOISE_KINDS, SAMPLINGS, Condition, Method, Noise, Settings, Study
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
@@ -78,7 +79,7 @@ class _Reader:
 
     def read_yaml(self, path: Path) -> dict[str, Any]:
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = load_yaml(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such file") from None
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
@@ -242,6 +243,8 @@ def _noise(content: dict[str, Any], read: _Reader) -> Noise:
         raise read.fault("share", share, "a share of the labels in [0, 1], such as 0.3 for 30 %")
     kind = read.text(content, "kind") or ("symmetric" if share else "none")
     read.one_of("kind", kind, NOISE_KINDS)
+    if kind != "none" and "share" not in content:
+        raise read.fault("share", None, f"given where kind is {kind}, such as 0.3 for 30 %")
     if kind == "none" and share:
         raise read.fault("share", share, "0 where kind is none")
     rows = read.mapping("transition", content.get("transition"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kinesics.metrics.classification import auroc
 from kinesics.studies.compare.cells import KEY, Cell, CellKey, cells, definition
 from kinesics.studies.compare.config import Study
 from kinesics.studies.compare.execution import Job
-from kinesics.studies.compare.manifests import TRUTH
+from kinesics.studies.compare.manifests import TRUTH, contents
 
 log = logging.getLogger("kinesics")
 
@@ -62,6 +62,7 @@ def row_of(study: Study, job: Job) -> dict[str, Any]:
         row["commit"] = content["environment"]["git_commit"] or ""
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{job.run.folder}/run.json doesn't describe a finished run: {error!r}") from error
+    row["data"] = contents(read_manifest(Path(recipe.data)))
     row["definition"] = definition(study, cell)
     return row
 
@@ -106,7 +107,10 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        words, whole = (*KEY[:3], "kept", "trained_in", "commit", "definition"), ("n_train", "epochs", "selected_epoch")
+        words, whole = (
+            (*KEY[:3], "kept", "trained_in", "commit", "data", "definition"),
+            ("n_train", "epochs", "selected_epoch"),
+        )
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
         as_they_are = pd.read_csv(path, dtype=str, keep_default_na=False)  # a condition may be called None
@@ -186,6 +190,27 @@ def recorded(study: Study, rows: Sequence[Mapping[str, Any]], chosen: Sequence[C
     return found
 
 
+def refuse_other_data(rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell], data_of: Callable[[Cell], str]) -> None:
+    """Make sure that rows whose runs are gone are of the data as they are now.
+
+    Args:
+        rows: earlier ones; those from before rows told their data are taken as they are.
+        cells: of which only a row is left.
+        data_of: cell -> `contents` of its manifest.
+
+    Raises:
+        UserError: a row was made from other data.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    for row in rows:
+        cell = by_key.get(key_of(row))
+        if cell is not None and row.get("data") and row["data"] != data_of(cell):
+            raise UserError(
+                f"results.csv has a row of {cell.name} that was made from other data than the manifest holds now",
+                hint="--fresh runs cells anew whose run directories are gone; or give another --out folder",
+            )
+
+
 def merged(
     earlier: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], order: Sequence[Cell]
 ) -> list[dict[str, Any]]:
@@ -202,5 +227,5 @@ def merged(
 _ORDER = (
     *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "kept", "split",
     *(f"{stem}_{which}" for which in ("selected", "last") for stem in (*MEASURES, "temperature")),
-    *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "commit", "definition",
+    *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "commit", "data", "definition",
 )  # fmt: skip

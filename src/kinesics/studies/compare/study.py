@@ -31,7 +31,7 @@ from kinesics.studies.compare.execution import (
     shared_trainings,
     threads_each,
 )
-from kinesics.studies.compare.manifests import Derived, derive, source_of
+from kinesics.studies.compare.manifests import Derived, contents, derive, source_of
 
 log = logging.getLogger("kinesics")
 
@@ -126,6 +126,9 @@ def plan_study(
         recipe = dataclasses.replace(recipes[alike], seed=cell.seed, data=str(data.path), out=str(out))
         found.append(Job(cell, recipe))
     trainings = check_cells(found, {str(data.path): data for data in derived.values()})
+    left = [job.cell for job in found if job.cell in recorded and job.state == "new"]
+    data_now = functools.cache(lambda condition, seed: contents(derived[condition, seed].read()))
+    results.refuse_other_data(earlier, left, lambda cell: data_now(cell.condition, cell.seed))
     return Plan(study, folder, found, derived, recorded, trainings)
 
 
@@ -189,6 +192,7 @@ def run_study(
         for derived in plan.derived.values():
             derived.write()
         waiting, shared = plan.waiting, plan.shared
+        ours = {job.cell.key for job in plan.jobs}
         if waiting:
             told = f", {len(shared)} of them only judged" if shared else ""
             log.info("%d of %d cells to run, %d at a time%s", len(waiting), len(plan.jobs), jobs, told)
@@ -201,7 +205,8 @@ def run_study(
             with locked(results_file.with_name(f".{results_file.name}.lock")):  # other studies may write there, too
                 earlier = _readable(results_file) if leave_out else results.read_results(results_file)
                 if leave_out:
-                    earlier = [row for row in earlier if results.run_of(folder, row)]
+                    others = {results.key_of(row) for row in earlier} - ours if only else set()
+                    earlier = [row for row in earlier if results.key_of(row) in others or results.run_of(folder, row)]
                 rows = results.merged(earlier, new, order)
                 if rows:
                     Run(results_file.parent).write_table(results_file.name, rows)
@@ -240,6 +245,11 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
     heads, lines = table.people_rows(study, found, metric)
     caption = table.caption_of(study, metric)
+    if on_valid := dict.fromkeys(str(row["condition"]) for row in rows if row.get("split") == "valid"):
+        caption += (
+            f" Without test rows, and judged on the validation rows that epochs were selected on, which is too kind: "
+            f"{', '.join(on_valid)}."
+        )
     with atomic_write(plan.folder / "table.md", "w") as stream:
         stream.write(table.markdown(study, heads, lines, caption))
     notes = _notes(plan, {str(row["condition"]) for row in rows})
@@ -285,7 +295,8 @@ def answers_of(run: Run) -> pd.Series:
         else:
             value = (pd.to_numeric(rows["predicted_angle"]) - pd.to_numeric(rows["target"])).to_numpy() ** 2
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} can't be read: {error!r}") from error
+        told = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise UserError(f"{path} can't be read: {told}", hint=f"delete {run.folder} to run the cell anew") from error
     return pd.Series(np.asarray(value, dtype=float), index=results.by_occurrence(rows["path"]))
 
 
