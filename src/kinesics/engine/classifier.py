@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +26,8 @@ from kinesics.nn.backbones import BACKBONES, STEMS, make_backbone
 
 if TYPE_CHECKING:
     from kinesics.engine.report import Section
+
+log = logging.getLogger("kinesics")
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Classifier(Task):
         self._circumplex = circumplex_of(spec.classes)
 
     def attach(self, train: Samples) -> None:
-        """Count the classes, for balanced weights.
+        """Count the classes, for balanced weights; warn where votes are to be learned and there are none.
 
         Raises:
             UserError: the data have no labels.
@@ -81,6 +84,10 @@ class Classifier(Task):
                 "this system learns classes, but the manifest has none: no label and no p_<class> column",
                 hint="add a label column",
             )
+        if getattr(self.config, "labels", "hard") == "votes":
+            votes = train.columns.get("distribution")
+            if votes is None or not np.isfinite(votes).all(axis=1).any():
+                log.warning("no training sample has votes (p_<class> columns): their labels are learned instead")
         if self.config.class_weights == "balanced":
             count = np.bincount(train.columns["label"], minlength=self.spec.n_classes)
             self._class_weight = torch.from_numpy(len(train) / (self.spec.n_classes * np.maximum(count, 1))).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,20 @@ def shares(samples: Samples) -> torch.Tensor:
     found = torch.from_numpy(samples.columns["distribution"]).double()
     found[-1] = F.one_hot(torch.tensor(int(samples.columns["label"][-1])), 7)
     return found
+
+
+def test_a_set_without_votes_is_not_learned_in_silence(
+    make: Callable[..., Any], samples_of: Callable[..., Samples], caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("kinesics").addHandler(caplog.handler)
+    try:
+        task, _ = make()
+        assert not caplog.records
+        task.attach(samples_of(N))
+        told = {record.getMessage() for record in caplog.records}
+        assert told == {"no training sample has votes (p_<class> columns): their labels are learned instead"}
+    finally:
+        logging.getLogger("kinesics").removeHandler(caplog.handler)
 
 
 def test_each_scheme_is_its_loss(make: Callable[..., Any]) -> None:
