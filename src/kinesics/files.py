@@ -139,19 +139,23 @@ def load_yaml(text: str) -> Any:
     """What a YAML text says, by the safe loader; a name that stands twice in one place is an error, not the later one.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or a name stands twice.
+        yaml.YAMLError: it is no YAML.
+        ValueError: a name stands twice.
     """
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Once(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen: dict[Any, int] = {}
+            lines: dict[tuple[str, str], int] = {}
             for key, _ in node.value:
-                name, line = (key.tag, key.value), key.start_mark.line + 1
-                if isinstance(key, yaml.ScalarNode) and seen.setdefault(name, line) != line:
-                    raise yaml.YAMLError(
-                        f"{key.value} stands twice, in lines {seen[name]} and {line}: keep one of them"
-                    )
+                name, line = (key.tag, str(key.value)), key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and name in lines:
+                    raise ValueError(f"{key.value} stands twice, in lines {lines[name]} and {line}; keep one")
+                lines[name] = line
             return super().construct_mapping(node, deep)
 
-    return yaml.load(text, Loader)
+    loader = Once(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()

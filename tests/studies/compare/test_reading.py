@@ -199,6 +199,8 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     assert again != text
     with pytest.raises(UserError, match="clean stands twice, in lines"):
         study(tmp_path, again)
+    with pytest.raises(UserError, match="n_train stands twice, in lines"):
+        study(tmp_path, text.replace("  clean: {}\n", "  clean: {n_train: 8, n_train: 9}\n"))
 
 
 def test_flips_without_a_share_are_refused(tmp_path: Path) -> None:
