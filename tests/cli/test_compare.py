@@ -106,6 +106,7 @@ def test_what_it_leaves_behind(study: Path) -> None:
         assert row["kl_last"] == pytest.approx(run["last"]["test"]["kl_calibrated"], abs=1e-6)
         assert row["n_train"] == 24 and row["noise_share"] == (0.3 if row["condition"] == "flip30" else 0.0)
     page = (study / "report.html").read_text()
+    assert "of manifest.csv: 24 training, " in page and "30 % symmetric flips" in page
     assert "Drawn faces" in page and "plain &lt;loss&gt;" in page and "<script" not in page
 
 
@@ -156,6 +157,23 @@ def test_a_finished_study_runs_nothing_and_writes_the_same(
     assert "peers" in answer.out and "Holm" in answer.out
     for name, content in before.items():
         assert (copy / name).read_bytes() == content
+    shutil.rmtree(copy / "manifests")
+    answer = kinesics("compare", copy / "drawn.yaml", "--data", faces, "--out", copy)
+    assert answer.code == 0 and ran == [], "manifests that are made again are the same"
+    assert len(list((copy / "manifests").glob("*.csv"))) == 4
+
+
+def test_a_study_can_be_moved(
+    copy: Path, faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Derived manifests then name the same images by other paths."""
+    before = pd.read_csv(copy / "manifests" / "flip0-0.csv")["path"][0]
+    moved = tmp_path / "some" / "where" / "else"
+    moved.parent.mkdir(parents=True)
+    copy.rename(moved)
+    answer = kinesics("compare", moved / "drawn.yaml", "--data", faces, "--out", moved)
+    assert answer.code == 0 and ran == [], answer.err
+    assert pd.read_csv(moved / "manifests" / "flip0-0.csv")["path"][0] == f"../../{before}"
 
 
 def test_lost_runs_keep_their_rows_unless_fresh(
@@ -316,6 +334,55 @@ def test_what_was_not_chosen_does_not_keep_a_table_from_being_made(
     assert "no tests over samples for flip30-peers-short-1" in answer.err
     table = pd.read_csv(copy / "table.csv").set_index(["condition", "method"])
     assert len(table) == 4 and np.isfinite(table.loc[("flip30", "peers"), "mcnemar_p"])
+
+
+def test_answers_that_were_cut_off_are_not_tested_by(
+    copy: Path, faces: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    path = copy / "runs" / "flip30-peers-short-1" / "predictions.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    words = ("compare", copy / "drawn.yaml", "--data", faces, "--out", copy)
+    answer = kinesics(*words, "--only", "method=plain")
+    assert (
+        answer.code == 0
+        and f"{path} holds answers to {len(lines) - 2} samples; the run judged {len(lines) - 1}"
+        in (" ".join(answer.err.split()))
+    )
+    answer = kinesics(*words)
+    assert answer.code == 2 and "holds answers to" in answer.err and "to run the cell anew" in answer.err
+
+
+def test_what_no_cell_could_run_with_is_told_before_the_first(
+    faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Images that are not there, and a device that is not."""
+    folder, out = tmp_path / "faces", tmp_path / "out"
+    shutil.copytree(faces.parent, folder)
+    names = pd.read_csv(folder / faces.name, dtype=str, keep_default_na=False)["path"].tolist()
+    for name in names[2:4]:
+        (folder / name).unlink()
+    fields = {"methods": {"a": CROSS_ENTROPY}, "seeds": [0], "conditions": {"c": {}}}
+    words = ("--data", folder / faces.name, "--out", out)
+    answer = kinesics("compare", written(tmp_path, **fields), *words)
+    assert answer.code == 2 and ran == [] and not (out / "runs").exists()
+    assert f"lines 4, 5: 2 of {len(names)} images are missing, {folder / names[2]} is the first" in answer.err
+    patient = {**STUDY["common"], "input": {"size": 32, "on_bad_image": "skip"}}
+    assert kinesics("compare", written(tmp_path, **fields, common=patient), *words).code == 0
+    assert ran == ["c-a-short-0"]
+    fields["common"] = {**STUDY["common"], "fit": {**STUDY["common"]["fit"], "device": "cuda:77"}}
+    answer = kinesics("compare", written(tmp_path, **fields), "--data", faces, "--out", tmp_path / "other")
+    assert answer.code == 2 and "cell c-a-short-0: --fit.device cuda:77" in answer.err and len(ran) == 1
+
+
+def test_rows_whose_images_are_gone_still_make_a_table(
+    copy: Path, faces: Path, tmp_path: Path, ran: list[str], kinesics: Callable[..., Any]
+) -> None:
+    """Only results.csv and the manifest were kept."""
+    shutil.rmtree(copy / "runs")
+    shutil.copy(faces, tmp_path / faces.name)
+    answer = kinesics("compare", copy / "drawn.yaml", "--data", tmp_path / faces.name, "--out", copy)
+    assert answer.code == 0 and ran == [], answer.err
 
 
 def test_processes_that_just_begin_are_ended_too(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kinesics.data.manifest import read
 from kinesics.engine.config import InputConfig
-from kinesics.engine.loading import labelled, load_splits
+from kinesics.engine.loading import fingerprint, labelled, load_splits
 from kinesics.errors import UserError
 
 CONFIG = InputConfig(size=16, channels=1, valid_fraction=0.0)
@@ -112,6 +112,16 @@ def test_the_fingerprint_is_of_the_data_not_of_the_place(tmp_path: Path) -> None
     assert prints[0] == prints[1]
     Image.new("L", (64, 64), 7).save(tmp_path / "b" / "1.png")
     assert load_splits(read(paths[1]), CONFIG, seed=0).fingerprint != prints[0]
+    rows = read(paths[0])
+    for folder in ("x", "y/z"):
+        (tmp_path / folder).mkdir(parents=True)
+    away = [rows.write(tmp_path / folder / "rows.csv") for folder in ("x", "y/z")]
+    found = {fingerprint(read(path)) for path in away}
+    assert len(found) == 1, "manifests that lie apart from their files are known wherever they are moved"
+    changed = pd.read_csv(away[0], dtype=str, keep_default_na=False)
+    changed.loc[0, "path"] = changed["path"][1]
+    changed.to_csv(away[0], index=False)
+    assert fingerprint(read(away[0])) not in found
 
 
 def test_unreadable_images_stop_or_are_left_out(tmp_path: Path) -> None:

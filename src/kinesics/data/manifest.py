@@ -187,9 +187,12 @@ class Manifest:
         return Manifest(self.table[kept], self.path, (), self.lines)
 
     def files(self) -> list[Path]:
-        """Each row's file, with relative paths taken from the manifest's folder."""
+        """Each row's file, with relative paths taken from the manifest's folder, which need not be there yet."""
         folder = self.folder
-        return [folder / name for name in self.table["path"]]
+        if folder.is_dir():
+            return [folder / name for name in self.table["path"]]
+        real = os.path.realpath(folder)  # the system finds nothing by a path that leads through what isn't there
+        return [Path(os.path.normpath(os.path.join(real, name))) for name in self.table["path"]]
 
     def labels(self) -> np.ndarray:
         """(N,) int64 index into `classes`, -1 where a row has no label."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesics.data.cache import BadImage, open_cache
-from kinesics.data.manifest import Manifest
+from kinesics.data.manifest import FILE_COLUMNS, Manifest
 from kinesics.data.manifest import read as read_manifest
 from kinesics.data.samples import Samples
 from kinesics.data.splits import split_by_group
@@ -220,14 +220,29 @@ def _boxed(samples: Samples) -> bool:
 
 
 def fingerprint(manifest: Manifest) -> str:
-    """The table and every file's size in bytes: stays the same when a data set is copied, changes when it is edited."""
-    digest = hashlib.sha256(manifest.fingerprint.encode())
-    sizes = np.array([_size(os.path.join(manifest.folder, name)) for name in manifest.column("path")], dtype="<i8")
+    """The table and every file's size in bytes: stays the same when a data set is copied, or a manifest moved whose
+    files all lie elsewhere ("../faces/a.png"); changes when they are edited."""
+    digest = hashlib.sha256(_without_way(manifest).fingerprint.encode())
+    sizes = np.array([_size(name) for name in manifest.files()], dtype="<i8")
     digest.update(sizes.tobytes())
     return digest.hexdigest()
 
 
-def _size(path: str) -> int:
+def _without_way(manifest: Manifest) -> Manifest:
+    """The rows without the way to the folder that all files share, where it leads out of the manifest's own."""
+    columns = [name for name in FILE_COLUMNS if name in manifest.table]
+    names = [name for column in columns for name in manifest.table[column] if name]
+    folders = set(map(os.path.dirname, names))
+    if not folders or any(map(os.path.isabs, folders)):
+        return manifest
+    way = os.path.join(os.path.commonpath(folders), "")
+    if not way.startswith(os.path.join(os.pardir, "")) or not all(name.startswith(way) for name in names):
+        return manifest
+    short = {column: [name[len(way) :] for name in manifest.table[column]] for column in columns}
+    return Manifest(manifest.table.assign(**short), manifest.path, manifest.classes, manifest.lines)
+
+
+def _size(path: Path) -> int:
     """Of a file, in bytes; -1 where there is none."""
     try:
         found = os.stat(path)

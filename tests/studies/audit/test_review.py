@@ -53,10 +53,13 @@ def test_round_trip(tmp_path: Path) -> None:
         ("path,decision\na.png,keep\n,keep\n", "line 3: no path"),
         (
             "path,decision\na.png,keep\nb.png,maybe\nc.png,no\n",
-            "lines 3, 4: decision must be one of keep, drop, relabel",
+            "lines 3, 4: decision must be one of keep, drop, relabel; got 'maybe', 'no'",
         ),
         ("path,decision,label\na.png,relabel,\n", "line 2: relabel needs a label"),
-        ("path,decision,label\na.png,relabel,joyful\n", "line 2: unknown label; known: neutral, happiness, sadness"),
+        (
+            "path,decision,label\na.png,relabel,joyfull\n",
+            "line 2: unknown label; known: neutral, happiness, sadness; got",
+        ),
         ("path,decision,label\na.png,keep,\na.png,drop,\n", "lines 2 and 3 decide differently on a.png: keep, drop"),
         (
             "path,decision,label\na.png,relabel,sadness\na.png,relabel,neutral\n",
@@ -116,6 +119,24 @@ def test_paths_that_are_not_there_or_not_alone(tmp_path: Path) -> None:
     manifest = Manifest.from_columns({"path": ["a.png", "a.png", "b.png"], "label": ["neutral", "sadness", "neutral"]})
     with pytest.raises(UserError, match=r"lines 2, 3: a.png stands in several rows"):
         apply_decisions(manifest, {"a.png": Decision("a.png", "drop")}, Path("d.csv"))
+
+
+def test_decisions_on_a_derived_manifest_serve_the_one_it_was_derived_from(tmp_path: Path) -> None:
+    """A study's manifest lies elsewhere and names the same files by other paths, links of folders followed."""
+    manifest = manifest_in(tmp_path)
+    folder = tmp_path / "study" / "manifests"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path)
+    source = written(folder, f"path,decision,label\n../../a.png,relabel,sadness\n{tmp_path}/link/c.png,drop,\n")
+    done = apply_decisions(manifest, read_decisions(source, manifest.classes), source).manifest
+    assert done.column("path").tolist() == ["a.png", "b.png", "d.png"]
+    assert done.column("label").tolist() == ["sadness", "happiness", "sadness"]
+    source = written(folder, "path,decision\n../../a.png,keep\na.png,drop\n../../b.png,keep\n")
+    with pytest.raises(UserError, match=r"lines 2, 3: ../../a.png and a.png are one file"):
+        apply_decisions(manifest, read_decisions(source, manifest.classes), source)
+    source = written(folder, "path,decision\n../a.png,keep\n")
+    with pytest.raises(UserError, match=r"line 2: .*no such path: ../a.png"):
+        apply_decisions(manifest, read_decisions(source, manifest.classes), source)
 
 
 def test_dropping_everything_is_refused(tmp_path: Path) -> None:

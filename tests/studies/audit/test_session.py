@@ -41,6 +41,13 @@ def test_a_corrected_manifest_has_decisions_of_its_own(tmp_path: Path) -> None:
     assert session_of(tmp_path, first).decisions == file
 
 
+def test_manifests_of_a_study_have_decisions_each(tmp_path: Path) -> None:
+    """They lie in one folder and give the same images different labels."""
+    for name in ("flip0-0", "flip30-0"):
+        (tmp_path / f"{name}.csv").write_text("path,label,true_label\na.png,neutral,neutral\nb.png,happiness,neutral\n")
+        assert session_of(tmp_path, tmp_path / f"{name}.csv").decisions == tmp_path / f"{name}-decisions.csv"
+
+
 def boxes(found: Audit, folder: Path) -> Path:
     """A manifest whose second row has another face of the first row's photograph."""
     names = [str(name) for name in found.evidence.samples.names[:6]]

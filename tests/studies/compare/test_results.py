@@ -30,6 +30,7 @@ def faces_of_one_photograph(folder: Path) -> None:
 def test_faces_of_one_photograph_are_told_apart(tmp_path: Path) -> None:
     faces_of_one_photograph(tmp_path)
     assert doubt_scores(Run(tmp_path), tmp_path / "m.csv") == {"auroc_label_doubt": 1.0}
+    (tmp_path / "run.json").write_text("{}")
     answers = answers_of(Run(tmp_path))
     assert list(answers) == [1.0] * 3 + [0.0] * 3
     both = {("c", "a", "s", 0): answers, ("c", "b", "s", 0): 1 - answers}

@@ -75,12 +75,14 @@ def read_decisions(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
         )
     ]
     _refuse(path, [row for row in rows if not row.path], "no path")
-    _refuse(path, [row for row in rows if row.kind not in KINDS], f"decision must be one of {', '.join(KINDS)}")
+    odd = [row for row in rows if row.kind not in KINDS]
+    _refuse(path, odd, f"decision must be one of {', '.join(KINDS)}; got {_quoted(row.kind for row in odd)}")
     relabels = [row for row in rows if row.kind == "relabel"]
     _refuse(path, [row for row in relabels if not row.label], "relabel needs a label")
     unknown = [row for row in relabels if row.label not in classes]
     hint = "correct it; where it is a class of the run alone, name it to apply-review by --classes"
-    _refuse(path, unknown, f"unknown label; known: {', '.join(classes)}", hint)
+    got = _quoted(row.label for row in unknown)
+    _refuse(path, unknown, f"unknown label; known: {', '.join(classes)}; got {got}", hint)
     first: dict[str, Decision] = {}
     for row in rows:
         before = first.setdefault(row.path, row)
@@ -131,6 +133,12 @@ def change_decision(path: Path, classes: Sequence[str], name: str, decision: Dec
 
 def _shown(decision: Decision) -> str:
     return f"{decision.kind} {decision.label}".strip()
+
+
+def _quoted(words: Iterable[str]) -> str:
+    """The first three different ones."""
+    found = list(dict.fromkeys(words))
+    return ", ".join(repr(word[:40]) for word in found[:3]) + (", ..." if len(found) > 3 else "")
 
 
 def _refuse(path: Path, faulty: list[Decision], what: str, hint: str | None = None) -> None:

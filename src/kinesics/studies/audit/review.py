@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,20 +54,16 @@ def apply_decisions(
 
     Args:
         manifest: as read.
-        decisions: by path.
-        source: the file they came from, for messages.
+        decisions: by path, as the manifest has it or as it leads to the same file from the folder of `source`: those
+            on a study's derived manifest serve the one that it was derived from.
+        source: the file they came from.
         clear_votes: whether relabelled rows lose their `p_` columns.
 
     Raises:
         UserError: a path that the manifest doesn't have or has in several rows; nothing would be left.
     """
+    decisions = _as_in(manifest, decisions, source)
     places = _places(manifest)
-    if unknown := [name for name in decisions if name not in places]:
-        raise UserError(
-            f"{source}: {at_lines([decisions[name].line for name in unknown])}: {manifest.path} has no such path: "
-            f"{', '.join(unknown[:3])}",
-            hint="paths must be written as in the manifest that was audited",
-        )
     refuse_shared(manifest, decisions)
     table = manifest.table.copy()
     label = table["label"].to_numpy().copy() if "label" in table else np.full(len(table), "", dtype=object)
@@ -96,6 +94,44 @@ def apply_decisions(
         votes_against=0 if clear_votes else int(against.sum()),
         votes_cleared=int(cleared.sum()) if clear_votes else 0,
     )
+
+
+def _as_in(manifest: Manifest, decisions: Mapping[str, Decision], source: Path) -> dict[str, Decision]:
+    """The decisions by the path that the manifest has for their file.
+
+    Raises:
+        UserError: a file that it doesn't have, or two decisions on one.
+    """
+    places = _places(manifest)
+    foreign = [name for name in decisions if name not in places]
+    if not foreign:
+        return dict(decisions)
+    own = dict(zip(_files(places, manifest.folder), places, strict=True))
+    there = dict(zip(foreign, map(own.get, _files(foreign, source.parent)), strict=True))
+    if unknown := [name for name, found in there.items() if found is None]:
+        raise UserError(
+            f"{source}: {at_lines([decisions[name].line for name in unknown])}: {manifest.path} has no such path: "
+            f"{', '.join(unknown[:3])}",
+            hint="paths must be written as in the manifest that was audited, or lead to its files from the folder of "
+            "the decisions",
+        )
+    found: dict[str, Decision] = {}
+    for name, decision in decisions.items():
+        before = found.setdefault(there.get(name) or name, decision)
+        if (before.kind, before.label) != (decision.kind, decision.label):
+            raise UserError(
+                f"{source}: {at_lines([before.line, decision.line])}: {before.path} and {name} are one file, and "
+                "decide differently on it",
+                hint="leave one of them",
+            )
+    return found
+
+
+def _files(names: Iterable[str], folder: Path) -> list[str]:
+    """Absolute paths of files that are named relative to a folder, links of folders followed."""
+    real = functools.cache(os.path.realpath)
+    parts = [os.path.split(os.path.join(folder, name)) for name in names]
+    return [os.path.join(real(head), tail) for head, tail in parts]
 
 
 def refuse_shared(manifest: Manifest, paths: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from kinesics.studies.audit.evidence import gather
 from kinesics.studies.audit.gallery import write_gallery
 from kinesics.studies.audit.review import BEFORE, refuse_shared
 from kinesics.studies.audit.study import Audit, audit, write_audit
+from kinesics.studies.compare.manifests import TRUTH as DERIVED_TRUTH
 
 FORMAT = 3
 """Of audit.json, and of how its numbers come about; results of another one are made anew."""
@@ -67,7 +68,7 @@ class AuditSession:
             data: manifest; by default where it was when the run was trained.
             out: RUN/audit by default.
             decisions: by default decisions.csv beside the manifest, or <its name>-decisions.csv where it was corrected
-                by a review already, whose decisions lie there.
+                by a review already, whose decisions lie there, or is one of a study's.
             device: of the run's answers (cpu) and of the folds (the run's own).
             settings: folds, neighbours and top; None for those that were last asked for in `out`, also by an audit that
                 was stopped.
@@ -186,8 +187,8 @@ class AuditSession:
 def _decisions_of(manifest: str) -> Path:
     """Where the decisions on a manifest lie unless another file is named."""
     path = Path(manifest)
-    corrected = BEFORE in read_manifest(path).table
-    return path.with_name(f"{path.stem}-decisions.csv" if corrected else "decisions.csv")
+    one_of_several = {BEFORE, DERIVED_TRUTH} & set(read_manifest(path).table)
+    return path.with_name(f"{path.stem}-decisions.csv" if one_of_several else "decisions.csv")
 
 
 def _data_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +23,10 @@ from threading import Lock
 import numpy as np
 
 from kinesics.data.manifest import COLUMNS, Manifest
+from kinesics.data.tables import at_lines
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
+from kinesics.engine.device import choose_device, choose_precision
 from kinesics.engine.loading import fingerprint, hold_out, learnable_rows
 from kinesics.engine.run import Run, write_config
 from kinesics.engine.session import WHERE_IT_RUNS, changed_settings
@@ -104,23 +106,28 @@ def threads_each(jobs: int) -> int:
     return max(1, cores // jobs)
 
 
-def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = None) -> dict[Cell, str]:
-    """Make sure that every cell's system can learn from its manifest, and that what is in the run directories is what
-    the study says now.
+def check_cells(
+    jobs: Sequence[Job], derived: Mapping[str, Derived] | None = None, recorded: Collection[Cell] = ()
+) -> dict[Cell, str]:
+    """Make sure that every cell's system can learn from its manifest where it is to be trained, and that what is in the
+    run directories is what the study says now.
 
     Args:
         jobs: the cells.
         derived: manifest -> what stands for it until it is written.
+        recorded: cells that are not run although they are new.
 
     Returns:
         Cell -> a fingerprint of all that decides its training: the recipe, and the rows that are not in split test.
         Federations are judged by test rows as they go and have a fingerprint each.
 
     Raises:
-        UserError: nothing to learn for a method or nothing to judge it by, or a setting or the data of a cell that was
-            begun have changed; the first such cell is named.
+        UserError: nothing to learn for a method or nothing to judge it by, images that are not there or a device that
+            is not, for cells that aren't finished, or a setting or the data of a cell that was begun have changed; the
+            first such cell is named.
     """
     known: dict[tuple[str, str, str], tuple[Manifest, str, str]] = {}
+    usable: set[tuple[object, ...]] = set()
     trainings: dict[Cell, str] = {}
     untested: dict[str, Path | None] = {}
     for job in jobs:
@@ -134,6 +141,13 @@ def check_cells(jobs: Sequence[Job], derived: Mapping[str, Derived] | None = Non
             manifest, whole, learned = known[key]
             if not _check_judged(manifest, job.recipe.input.valid_fraction, job.recipe.seed):
                 untested.setdefault(job.cell.condition, manifest.path)
+            needs = (key, job.recipe.fit.device, job.recipe.fit.precision, job.recipe.input.on_bad_image)
+            to_run = job.state == "begun" or (job.state == "new" and job.cell not in recorded)
+            if to_run and needs not in usable:
+                choose_precision(job.recipe.fit, choose_device(job.recipe.fit.device))
+                if job.recipe.input.on_bad_image == "error":
+                    _check_files(manifest)
+                usable.add(needs)
         except UserError as error:
             raise UserError(f"cell {job.cell.name}: {error.message}", hint=error.hint) from error
         trainings[job.cell] = _training(job, learned)
@@ -176,6 +190,18 @@ def _check_judged(manifest: Manifest, fraction: float, seed: int) -> bool:
             hint="give rows split=test",
         )
     return False
+
+
+def _check_files(manifest: Manifest) -> None:
+    """Complain of images that are not there, before the first cell finds out."""
+    files = manifest.files()
+    absent = [place for place, file in enumerate(files) if not os.path.exists(file)]
+    if absent:
+        raise UserError(
+            f"{manifest.path}, {at_lines([int(manifest.lines[place]) for place in absent])}: {len(absent)} of "
+            f"{len(files)} images are missing, {os.path.normpath(files[absent[0]])} is the first",
+            hint="kinesics data check tells what a manifest lacks; input.on_bad_image: skip leaves it out",
+        )
 
 
 def _learned(manifest: Manifest) -> str:

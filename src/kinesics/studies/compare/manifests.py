@@ -92,9 +92,10 @@ def derive(
     condition = study.conditions[condition_name]
     source = source_of(study, condition.data)
     classes = classes_of(study, condition)
-    if not condition.derived:
-        return Derived(source, None if classes is None else tuple(classes), ())
     manifest, notes = read(source), list[str]()
+    if not condition.derived:
+        sizes = f"{source.name} as it is: {_sizes(manifest.table['split'])}"
+        return Derived(source, None if classes is None else tuple(classes), (sizes,))
     known = manifest.classes
     if classes is not None:
         manifest = manifest.with_classes(classes)
@@ -136,8 +137,11 @@ def derive(
                     table.loc[place, "label"].tolist(), manifest.classes, condition.noise, 2 * seed + number
                 )
             notes.append(f"{100 * condition.noise.share:g} % {condition.noise.kind} flips")
+        if condition.truth_column != "label":
+            notes.append(f"the true labels, which wrong ones are told by, from {condition.truth_column}")
     elif condition.label_column or condition.test_label_column or condition.noise.kind != "none":
         raise UserError(f"condition {condition_name}: {source} has no labels that could be changed")
+    notes.append(f"of {source.name}: {_sizes(table['split'])}")
     path = folder / f"{condition_name}-{seed}.csv"
     derived = Manifest(table, manifest.path, manifest.classes)
     draft = None
@@ -145,6 +149,12 @@ def derive(
         written = derived.write((drafts or folder) / path.name, folder)
         draft = written if drafts else None
     return Derived(path, manifest.classes or None, tuple(notes), draft)
+
+
+def _sizes(split: pd.Series) -> str:
+    """ "10,000 training, 2,949 validation and 2,874 test samples"."""
+    train, valid, test = (f"{(split == name).sum():,}" for name in ("train", "valid", "test"))
+    return f"{train} training, {valid} validation and {test} test samples"
 
 
 def _same(path: Path, derived: Manifest) -> bool:

@@ -138,32 +138,41 @@ def unique(conditions: Iterable[Condition]) -> list[Condition]:
     return found
 
 
+_KINDS = {"selected": "Selected epoch", "last": "Last epoch", "": "Finding wrong training labels"}
+"""Tables of a condition, by the end of a column's name."""
+
+
 def _results(study: Study, table: pd.DataFrame, condition: str) -> Section:
+    """A table each schedule and kind of weights: with both kinds side by side it would be wider than the page."""
     parts: list[str | Picture] = []
     shown = heads(table[table["condition"] == condition])
     for schedule in study.schedules:
         part = table[(table["condition"] == condition) & (table["schedule"] == schedule)]
-        if not len(part):
-            continue
-        frame = pd.DataFrame({"Method": [study.methods[m].text or m for m in part["method"]]})
-        best = {}
-        for name, title in shown.items():
-            frame[title] = [cell_text(row, name) for row in records(part)]
-            stem = name.rpartition("_")[0] if name.rpartition("_")[2] in ("selected", "last") else "auroc"
-            best[title] = best_rows(part[name].to_numpy(dtype=float), describe(MEASURES.get(stem, stem)).better)
-        frame["Seeds"] = part["seeds"].to_numpy()
-        caption = f"Schedule {schedule}" if len(study.schedules) > 1 else ""
-        parts.append(table_html(frame, caption, formats=dict.fromkeys(shown.values(), str), best=best))
+        for kind, told in _KINDS.items() if len(part) else ():
+            names = [name for name in shown if _kind(name) == kind]
+            if not names:
+                continue
+            frame = pd.DataFrame({"Method": [study.methods[m].text or m for m in part["method"]]})
+            best = {}
+            for name in names:
+                title = shown[name].removesuffix(f", {kind}")
+                frame[title] = [cell_text(row, name) for row in records(part)]
+                stem = name.rpartition("_")[0] if kind else "auroc"
+                best[title] = best_rows(part[name].to_numpy(dtype=float), describe(MEASURES.get(stem, stem)).better)
+            frame["Seeds"] = part["seeds"].to_numpy()
+            caption = f"{told}, schedule {schedule}" if len(study.schedules) > 1 else told
+            parts.append(table_html(frame, caption, formats=dict.fromkeys(best, str), best=best))
     note = "Mean ± standard error over seeds. In bold: the best of each column."
     return Section(study.conditions[condition].text or condition, parts, note)
 
 
+def _kind(column: str) -> str:
+    end = column.rpartition("_")[2]
+    return end if end in _KINDS else ""
+
+
 def _tests(study: Study, table: pd.DataFrame, metric: str, caption: str) -> Section:
-    tests = {
-        f"{metric}_p": "p, seeds", f"{metric}_p_holm": "Holm, seeds",
-        "mcnemar_p": "p, McNemar", "mcnemar_p_holm": "Holm, McNemar",
-        "bootstrap_p": "p, bootstrap", "bootstrap_p_holm": "Holm, bootstrap",
-    }  # fmt: skip
+    tests = {f"{metric}_p": "p, seeds", "mcnemar_p": "p, McNemar", "bootstrap_p": "p, bootstrap"}
     tests = {name: head for name, head in tests.items() if name in table and table[name].notna().any()}
     rows = [row for row in records(table) if row["method"] != study.baseline]
     frame = pd.DataFrame(
@@ -177,7 +186,8 @@ def _tests(study: Study, table: pd.DataFrame, metric: str, caption: str) -> Sect
         }
     )
     for name, head in tests.items():
-        frame[head] = [p_text(float(row[name])) for row in rows]
+        both = [(float(row[name]), float(row[f"{name}_holm"])) for row in rows]
+        frame[f"{head} (Holm)"] = ["–" if np.isnan(p) else f"{p_text(p)} ({p_text(holm)})" for p, holm in both]
     if "bootstrap_low" in table:
         ends = [(row["bootstrap_low"], row["bootstrap_high"]) for row in rows]
         frame["95 % interval, samples"] = [
@@ -218,7 +228,7 @@ def _curves(study: Study, histories: Mapping[CellKey, Path]) -> Section | None:
 
 
 def _protocol(study: Study, notes: Mapping[str, Sequence[str]]) -> Section:
-    conditions = {name: "; ".join(told) or "the manifest as it is" for name, told in notes.items()}
+    conditions = {name: "; ".join(told) for name, told in notes.items()}
     methods = {
         name: {"system": m.system, "preset": m.preset, **m.config, **m.settings, **(m.federate or {})}
         for name, m in study.methods.items()

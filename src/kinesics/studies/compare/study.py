@@ -125,7 +125,7 @@ def plan_study(
             recipes[alike] = recipe_of(study, cell, data.path, data.classes, out, threads_each(jobs))
         recipe = dataclasses.replace(recipes[alike], seed=cell.seed, data=str(data.path), out=str(out))
         found.append(Job(cell, recipe))
-    trainings = check_cells(found, {str(data.path): data for data in derived.values()})
+    trainings = check_cells(found, {str(data.path): data for data in derived.values()}, recorded)
     left = [job.cell for job in found if job.cell in recorded and job.state == "new"]
     data_now = functools.cache(lambda condition, seed: contents(derived[condition, seed].read()))
     results.refuse_other_data(earlier, left, lambda cell: data_now(cell.condition, cell.seed))
@@ -241,6 +241,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
             if key in chosen:
                 raise
             log.warning("no tests over samples for %s: %s", Cell(*key).name, error.message)
+    _tell_unpaired(study, answers)
     found = table.study_table(study, rows, answers, metric)
     Run(plan.folder).write_table("table.csv", table.records(found.astype(object).where(found.notna(), "")))
     heads, lines = table.people_rows(study, found, metric)
@@ -255,6 +256,16 @@ def _write(plan: Plan, rows: list[dict[str, Any]], failed: dict[Cell, str]) -> O
     notes = _notes(plan, {str(row["condition"]) for row in rows})
     write_page(plan.folder, study, notes, rows, found, metric, (heads, lines, caption), histories)
     return Outcome(failed, *table.people_rows(study, found, metric, brief=True), caption)
+
+
+def _tell_unpaired(study: Study, answers: Mapping[CellKey, pd.Series]) -> None:
+    """Say of which cells there are no tests over samples, as they answered to others than the baseline's cell."""
+    for key, own in answers.items():
+        base = answers.get((key[0], study.baseline, *key[2:]))
+        if base is not None and set(base.index) != set(own.index):
+            log.warning(
+                "no tests over samples for %s: it was judged by other samples than %s", Cell(*key).name, study.baseline
+            )
 
 
 def _notes(plan: Plan, conditions: set[str]) -> dict[str, list[str]]:
@@ -297,6 +308,13 @@ def answers_of(run: Run) -> pd.Series:
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         told = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise UserError(f"{path} can't be read: {told}", hint=f"delete {run.folder} to run the cell anew") from error
+    data = run.read_json("run.json").get("data")
+    judged = data.get(str(rows["split"].iloc[0]) if len(rows) else "test") if isinstance(data, dict) else None
+    if isinstance(judged, int) and judged != len(rows):
+        raise UserError(
+            f"{path} holds answers to {len(rows)} samples; the run judged {judged}",
+            hint=f"delete {run.folder} to run the cell anew",
+        )
     return pd.Series(np.asarray(value, dtype=float), index=results.by_occurrence(rows["path"]))
 
 
