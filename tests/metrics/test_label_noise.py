@@ -43,8 +43,19 @@ def test_posterior_is_bayes_rule() -> None:
     parts = np.array([0.5 * 0.1, 0.3 * 0.6, 0.2 * 0.5])
     assert np.allclose(found, parts / parts.sum())
     found = noise.posterior(belief, np.array([1]), given, discount=0.5)[0]
-    parts = np.array([0.5**0.5 * 0.1, 0.3**0.5 * 0.6, 0.2**0.5 * 0.5])
-    assert np.allclose(found, parts / parts.sum())
+    odds = (0.7 / 0.3) ** 0.5 * (0.5 / 0.7 * 0.1 + 0.2 / 0.7 * 0.5) / 0.6
+    assert np.allclose(found, [odds / (1 + odds) / 3, 1 / (1 + odds), odds / (1 + odds) * 2 / 3])
+
+
+def test_where_mistakes_are_alike_the_order_is_that_of_the_belief() -> None:
+    """Also with a discount, by which classes that share the belief among many had counted for more."""
+    rng = np.random.default_rng(8)
+    belief, label = rng.dirichlet([0.3] * 6, 500), rng.integers(0, 6, 500)
+    alike = np.full((6, 6), 0.06) + 0.64 * np.eye(6)
+    own = belief[np.arange(500), label]
+    for discount in (0.3, 0.7, 1.0):
+        odds = noise.log_odds_wrong(belief, label, alike, discount)[(own > 1e-9)]
+        assert (np.diff(odds[np.argsort(own[own > 1e-9])]) < 1e-9).all()
 
 
 def test_known_class_dependent_noise_is_found_again() -> None:

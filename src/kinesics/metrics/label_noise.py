@@ -152,8 +152,14 @@ def truth_and_noise(probability: Floats, label: Ints, rounds: int = 3) -> tuple[
     return belief, given_by_true
 
 
-def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
-    """(N, C) P(true j | x, given label) by Bayes' rule, from q^discount P(given | true), rows summing to 1.
+def log_odds_wrong(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
+    """(N,) log of P(the label i is wrong) over P(it is right), to the last digit also where either is all but certain:
+
+        ((1 - q(i)) / q(i))^discount  sum_{j != i} r(j) P(given i | true j) / P(given i | true i)
+
+    r(j) = q(j) / (1 - q(i)), the belief's shares of the other classes. The discount takes the two apart: how sure the
+    belief is that the label is wrong counts for less, what it says of the other classes decides in full how such a
+    mistake comes about. Where mistakes are alike in all classes, the order is that of 1 - q(i), whatever the discount.
 
     Args:
         belief: (N, C) q(j | x), rows summing to 1.
@@ -162,8 +168,29 @@ def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: floa
         discount: in (0, 1]; below 1 what is believed counts for less: models that learned from the same wrong labels
             are surer than they ought to be, and not independent of the label they are to judge.
     """
-    joint = np.maximum(belief, 1e-12) ** discount * np.maximum(given_by_true[label], 1e-12)
-    return np.asarray(joint / joint.sum(axis=1, keepdims=True), dtype=np.float64)
+    rows = np.arange(len(label))
+    believed = np.log(np.maximum(belief, 1e-12))
+    joint = believed + np.log(np.maximum(given_by_true[label], 1e-12))
+    plain, bayes = believed[rows, label].copy(), joint[rows, label].copy()
+    believed[rows, label] = joint[rows, label] = -np.inf
+    plain, bayes = logsumexp(believed, axis=1) - plain, logsumexp(joint, axis=1) - bayes
+    return np.asarray(bayes - (1 - discount) * plain, dtype=np.float64)
+
+
+def posterior(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
+    """(N, C) P(true j | x, given label i) by Bayes' rule, rows summing to 1; with a discount the odds that the label is
+    wrong are those of `log_odds_wrong`, and what else is true has the shares of Bayes' rule.
+
+    Args:
+        belief, label, given_by_true, discount: as there.
+    """
+    rows = np.arange(len(label))
+    others = np.maximum(belief, 1e-12) * np.maximum(given_by_true[label], 1e-12)
+    others[rows, label] = 0.0
+    odds = log_odds_wrong(belief, label, given_by_true, discount)
+    truth = others * (expit(odds) / others.sum(axis=1))[:, None]
+    truth[rows, label] = expit(-odds)
+    return np.asarray(truth, dtype=np.float64)
 
 
 def expected_wrong(truth: Floats, given_by_true: Floats) -> float:
@@ -189,20 +216,6 @@ def nearest_mixture(label: Ints, other: Floats, truth: Floats) -> float:
     away = one_hot - other
     total = float((away**2).sum())
     return min(max(float(((one_hot - truth) * away).sum()) / total, 0.0), 1.0) if total else 0.0
-
-
-def log_odds_wrong(belief: Floats, label: Ints, given_by_true: Floats, discount: float = 1.0) -> Floats:
-    """(N,) log of P(the label is wrong) over P(it is right), as of `posterior` but to the last digit where either is
-    all but certain.
-
-    Args:
-        belief, label, given_by_true, discount: as of `posterior`.
-    """
-    rows = np.arange(len(label))
-    joint = discount * np.log(np.maximum(belief, 1e-12)) + np.log(np.maximum(given_by_true[label], 1e-12))
-    right = joint[rows, label].copy()
-    joint[rows, label] = -np.inf
-    return np.asarray(logsumexp(joint, axis=1) - right, dtype=np.float64)
 
 
 def with_total(log_odds: Floats, total: float) -> Floats:

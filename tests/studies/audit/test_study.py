@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kinesics.metrics.classification import auroc
 from kinesics.studies.audit.evidence import Evidence
@@ -52,10 +53,17 @@ def spread(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
     return (1 - drawn) * own + drawn * alike
 
 
-def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> None:
+@pytest.mark.parametrize("with_folds", [False, True])
+def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit, with_folds: bool) -> None:
     """Answers, anchors, belief, Bayes' rule and the sum of the doubts once more, sample by sample."""
     label, n, c = evidence.label, 40, len(evidence.classes)
-    answers = np.array([(evidence.model[i] + evidence.model[found.neighbour[i]].mean(0)) / 2 for i in range(n)])
+    sides = [evidence.model]
+    if with_folds:
+        sides.append(np.random.default_rng(4).dirichlet([0.5] * c, n))
+        evidence = replace(evidence, folds=OutOfFold(sides[1], np.zeros(n, dtype=np.int64)))
+        found = audit(evidence, k=found.neighbour.shape[1])
+    told = [[side[i], side[found.neighbour[i]].mean(0)] for i in range(n) for side in sides]
+    answers = np.array(told).reshape(n, -1, c).mean(axis=1)
     belief = answers
     for _ in range(3):
         given, belief = spread(belief, label), np.empty((n, c))
@@ -67,9 +75,12 @@ def test_the_doubt_is_that_of_the_formula(evidence: Evidence, found: Audit) -> N
             belief[i] = q
     odds, expected = [], 0.0
     for i in range(n):
-        parts = [belief[i, j] ** DISCOUNT * given[label[i], j] for j in range(c)]
-        odds.append(sum(parts) / parts[label[i]] - 1)
-        expected += sum(parts[j] / sum(parts) * (1 - given[j, j]) for j in range(c))
+        own, y = belief[i, label[i]], label[i]
+        parts = [belief[i, j] / (1 - own) * given[y, j] for j in range(c) if j != y]
+        odds.append(((1 - own) / own) ** DISCOUNT * sum(parts) / given[y, y])
+        wrong = odds[-1] / (1 + odds[-1])
+        others = [1 - given[j, j] for j in range(c) if j != y]
+        expected += (1 - wrong) * (1 - given[y, y]) + wrong * np.dot(parts, others) / sum(parts)
     times = found.doubt / (1 - found.doubt) / np.array(odds)
     assert np.allclose(times, times[0], rtol=1e-5)
     assert abs(found.doubt.sum() - expected) < 1e-5

@@ -23,7 +23,7 @@ from kinesics.studies.audit.review import BEFORE, refuse_shared
 from kinesics.studies.audit.study import Audit, audit, write_audit
 from kinesics.studies.compare.manifests import TRUTH as DERIVED_TRUTH
 
-FORMAT = 3
+FORMAT = 4
 """Of audit.json, and of how its numbers come about; results of another one are made anew."""
 
 

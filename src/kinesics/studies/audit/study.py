@@ -30,7 +30,7 @@ SIGNALS = {
 """Column of audit.csv -> what it says; each in [0, 1], higher = more likely wrong. Some are absent, by the run."""
 
 DISCOUNT = 0.7
-"""Power of the belief in Bayes' rule; measured on FER+ with its original labels (EXPERIMENTS.md)."""
+"""Power of the belief that a label is wrong; measured on FER+ with its original labels (EXPERIMENTS.md)."""
 
 SHOWN_NEIGHBOURS = 5
 """Neighbours with another label that are listed as speaking against one."""
@@ -102,11 +102,11 @@ class Audit:
 def audit(evidence: Evidence, k: int = 20) -> Audit:
     """Combine everything that is known of each label.
 
-    The mean of up to three answers says how a picture would be labelled: by the finished model, by the out-of-fold
-    model where there are folds, and the mean answer to the neighbours (out of fold where there are folds). They have
-    learned the mistakes of the labels, too; `label_noise.truth_and_noise` takes these out again, which gives q(j | x),
-    what is believed of a picture before its own label is looked at. `label_noise.posterior` then weighs the given label
-    by how labels of this data set go wrong. As models that have learned from a label believe in it, all odds are raised
+    The mean of two or four answers says how a picture would be labelled: by the finished model, its mean answer to the
+    neighbours, and the same two of the out-of-fold models where there are folds. They have learned the mistakes of the
+    labels, too; `label_noise.truth_and_noise` takes these out again, which gives q(j | x), what is believed of a
+    picture before its own label is looked at. `label_noise.log_odds_wrong` then weighs the given label by how labels of
+    this data set go wrong. As models that have learned from a label believe in it, all odds are raised
     alike until the doubts sum to the number of wrong labels that the noise model expects. The learned uncertainty and
     the constructed distribution are listed as signals; they contain the label itself.
 
@@ -117,7 +117,8 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
     label, n_classes = evidence.label, len(evidence.classes)
     folds = None if evidence.folds is None else evidence.folds.probability
     neighbour, _ = signals.nearest(evidence.feature, k, evidence.samples.extra.get("group"))
-    around = signals.mean_answer(neighbour, evidence.model if folds is None else folds)
+    answers = [evidence.model] if folds is None else [evidence.model, folds]
+    around = [signals.mean_answer(neighbour, answer) for answer in answers]
     found = {"model_doubt": signals.disbelief(evidence.model, label)}
     if evidence.uncertainty is not None:
         found["uncertainty"] = evidence.uncertainty
@@ -125,12 +126,11 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
         found["constructed_doubt"] = signals.disbelief(evidence.constructed, label)
     shares = signals.neighbours_labels(neighbour, label, n_classes)
     found["neighbour_doubt"] = signals.disbelief(shares, label)
-    found["around_doubt"] = signals.disbelief(around, label)
+    found["around_doubt"] = signals.disbelief(around[-1], label)
     if folds is not None:
         found["fold_doubt"] = signals.disbelief(folds, label)
         found["fold_margin"] = signals.margin(folds, label)
-    answers = [answer for answer in (evidence.model, around, folds) if answer is not None]
-    belief, given_by_true = label_noise.truth_and_noise(np.mean(answers, axis=0), label)
+    belief, given_by_true = label_noise.truth_and_noise(np.mean([*answers, *around], axis=0), label)
     truth = label_noise.posterior(belief, label, given_by_true, DISCOUNT)
     expected = label_noise.expected_wrong(truth, given_by_true)
     odds = label_noise.log_odds_wrong(belief, label, given_by_true, DISCOUNT)
