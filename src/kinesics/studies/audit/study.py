@@ -106,9 +106,9 @@ def audit(evidence: Evidence, k: int = 20) -> Audit:
     neighbours, and the same two of the out-of-fold models where there are folds. They have learned the mistakes of the
     labels, too; `label_noise.truth_and_noise` takes these out again, which gives q(j | x), what is believed of a
     picture before its own label is looked at. `label_noise.log_odds_wrong` then weighs the given label by how labels of
-    this data set go wrong. As models that have learned from a label believe in it, all odds are raised
-    alike until the doubts sum to the number of wrong labels that the noise model expects. The learned uncertainty and
-    the constructed distribution are listed as signals; they contain the label itself.
+    this data set go wrong. As models that have learned from a label believe in it, all odds are raised alike until the
+    doubts sum to the number of wrong labels that the noise model expects. The learned uncertainty and the constructed
+    distribution are listed as signals; they contain the label itself.
 
     Args:
         evidence: of a run.

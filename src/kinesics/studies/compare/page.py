@@ -228,7 +228,7 @@ def _curves(study: Study, histories: Mapping[CellKey, Path]) -> Section | None:
 
 
 def _protocol(study: Study, notes: Mapping[str, Sequence[str]]) -> Section:
-    conditions = {name: "; ".join(told) for name, told in notes.items()}
+    conditions = {name: "; ".join(told) or "the manifest as it is" for name, told in notes.items()}
     methods = {
         name: {"system": m.system, "preset": m.preset, **m.config, **m.settings, **(m.federate or {})}
         for name, m in study.methods.items()
