@@ -105,6 +105,8 @@ def test_what_it_leaves_behind(study: Path) -> None:
         assert row["accuracy_selected"] == pytest.approx(judged["accuracy"], abs=1e-6)
         assert row["kl_last"] == pytest.approx(run["last"]["test"]["kl_calibrated"], abs=1e-6)
         assert row["n_train"] == 24 and row["noise_share"] == (0.3 if row["condition"] == "flip30" else 0.0)
+        machine = run["environment"]["machine"]
+        assert (row["machine"], row["precision"]) == (machine["gpu"] or machine["processor"], run["precision"])
     page = (study / "report.html").read_text()
     assert "of manifest.csv: 24 training, " in page and "30 % symmetric flips" in page
     assert "Drawn faces" in page and "plain &lt;loss&gt;" in page and "<script" not in page

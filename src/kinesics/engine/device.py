@@ -10,6 +10,9 @@ from torch import nn
 from kinesics.engine.config import FitConfig
 from kinesics.errors import UserError
 
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+"""What settings and run.json call an autocast type; float32 means no autocast."""
+
 
 def choose_device(name: str, flag: str = "--fit.device") -> torch.device:
     """The device that `name` (auto, cpu, cuda, cuda:N) stands for; auto is this process's GPU where there is one.
@@ -62,4 +65,4 @@ def choose_precision(config: FitConfig, device: torch.device) -> torch.dtype:
         raise UserError(f"--fit.precision fp16 needs a GPU; this run is on {device.type}", hint="use bf16 or fp32")
     if config.precision == "auto":
         return torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
+    return next(kind for kind, name in PRECISIONS.items() if name == config.precision)

@@ -20,7 +20,7 @@ from kinesics.data.samples import Samples
 from kinesics.engine import distributed
 from kinesics.engine.checkpoint import list_checkpoints
 from kinesics.engine.config import Recipe
-from kinesics.engine.device import choose_device
+from kinesics.engine.device import PRECISIONS, choose_device, choose_precision
 from kinesics.engine.fit import FitResult, fit, predict_all, step_seed
 from kinesics.engine.loading import RunData, load_data
 from kinesics.engine.prediction import Prediction
@@ -284,6 +284,7 @@ def check_data(run: Run, data: RunData) -> None:
 
 def describe(recipe: Recipe, data: RunData, status: str) -> dict[str, Any]:
     """What run.json says of a run at its start."""
+    device = choose_device(recipe.fit.device)
     return {
         "status": status,
         "system": recipe.system,
@@ -302,5 +303,7 @@ def describe(recipe: Recipe, data: RunData, status: str) -> dict[str, Any]:
             "resizing": RESIZING,
         },
         "processes": distributed.world_size(),
+        "device": device.type,
+        "precision": PRECISIONS[choose_precision(recipe.fit, device)],
         "environment": environment(),
     }

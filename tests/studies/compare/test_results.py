@@ -10,7 +10,7 @@ import pytest
 from kinesics.engine.run import Run
 from kinesics.studies.compare.results import doubt_scores, read_results
 from kinesics.studies.compare.study import answers_of
-from kinesics.studies.compare.table import _over_samples
+from kinesics.studies.compare.table import _over_samples, columns_of
 
 
 def faces_of_one_photograph(folder: Path) -> None:
@@ -56,3 +56,9 @@ def test_names_that_look_like_blanks(name: str, tmp_path: Path) -> None:
          "commit": name},
         {"condition": "x", "method": "y", "schedule": "z", "seed": 1, "accuracy_last": 0.5, "epochs": "", "commit": ""},
     ]  # fmt: skip
+
+
+def test_fingerprints_are_no_numbers() -> None:
+    """Hexadecimal digits may be decimal ones, with an e among them."""
+    row = {"condition": "5", "accuracy_last": 0.5, "data": "123456789012", "definition": "12e456789012", "commit": "77"}
+    assert columns_of([row]) == ["accuracy_last"]

@@ -59,6 +59,10 @@ def row_of(study: Study, job: Job) -> dict[str, Any]:
         row["seconds"] = content["seconds"]
         if job.trained_in:
             row["trained_in"] = job.trained_in
+        machine = content["environment"]["machine"]
+        on_gpu = content.get("device", "cuda") == "cuda" and machine["gpu"]
+        row["machine"] = machine["gpu"] if on_gpu else machine["processor"]
+        row["precision"] = content.get("precision", "")
         row["commit"] = content["environment"]["git_commit"] or ""
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{job.run.folder}/run.json doesn't describe a finished run: {error!r}") from error
@@ -108,7 +112,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         words, whole = (
-            (*KEY[:3], "kept", "trained_in", "commit", "data", "definition"),
+            (*KEY[:3], "kept", "trained_in", "machine", "precision", "commit", "data", "definition"),
             ("n_train", "epochs", "selected_epoch"),
         )
         kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
@@ -227,5 +231,6 @@ def merged(
 _ORDER = (
     *KEY, "noise_share", "n_train", "epochs", "selected_epoch", "kept", "split",
     *(f"{stem}_{which}" for which in ("selected", "last") for stem in (*MEASURES, "temperature")),
-    *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "commit", "data", "definition",
+    *(f"auroc_{name}" for name in SCORES), "seconds", "trained_in", "machine", "precision",
+    "commit", "data", "definition",
 )  # fmt: skip

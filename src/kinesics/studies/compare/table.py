@@ -87,7 +87,10 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in names if any(not np.isnan(_number(row.get(n))) for row in rows) and n not in _WORDS]
 
 
-_WORDS = ("condition", "method", "schedule", "kept", "split", "commit", "definition")
+_WORDS = (
+    *("condition", "method", "schedule", "kept", "split", "trained_in", "machine", "precision"),
+    *("commit", "data", "definition"),  # hexadecimal digits, which may look like a number
+)
 
 
 def _number(value: Any) -> float:
