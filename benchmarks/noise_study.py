@@ -6,8 +6,9 @@
 Makes WORK/all.csv (label = majority of ten votes, fer2013 = original label, p_<class> = votes) where it is missing,
 then runs the study in WORK/study; flags beyond the two folders are those of `kinesics compare`. Results go to
 benchmarks/noise_study.csv, whose rows are kept: a cell that has one is not run again. The two studies share folder and
-rows, and with them the cells that both have. `--seed-rows` first takes over
-rows of benchmarks/ferplus_noise.csv, whose cells of cross_entropy, smoothed and ldlva are the same.
+rows, and with them the cells that both have. `--keep-tests` writes what the table tests to
+benchmarks/noise_study_tests.csv. `--seed-rows` first takes over rows of benchmarks/ferplus_noise.csv, whose cells of
+cross_entropy, smoothed and ldlva are the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from kinesics.files import atomic_write
 HERE = Path(__file__).resolve().parent
 STUDIES = {name: HERE.parent / "configs" / "studies" / f"ferplus_{name}.yaml" for name in ("noise", "cross")}
 RESULTS = HERE / "noise_study.csv"
+TESTS = HERE / "noise_study_tests.csv"
+TESTED = (
+    "condition", "schedule", "method", "seeds", "accuracy_selected_difference", "accuracy_selected_difference_se",
+    "accuracy_selected_p", "kl_selected_difference", "kl_selected_difference_se", "kl_selected_p", "mcnemar_p",
+    "bootstrap_low", "bootstrap_high", "bootstrap_p", "mcnemar_p_holm", "bootstrap_p_holm",
+)  # fmt: skip
 SHARES = {"natural": 0.0, "clean": 0.0, "flip30": 0.3}
 SAME = ("cross_entropy", "smoothed", "ldlva")
 """Methods of ferplus_noise.py whose cells are cells of the study. LDLVA's are on natural labels and on flips. Lambda
@@ -63,12 +70,22 @@ def seed_rows(old_path: Path, path: Path) -> None:
         pd.concat([there, new] if len(there) else [new]).to_csv(stream, index=False, lineterminator="\n")
 
 
+def keep_tests(table: pd.DataFrame) -> None:
+    """Write the comparisons with the baseline; those over test images want the runs of all cells in the folder."""
+    found = table.loc[table["seeds"].gt(0) & table["accuracy_selected_difference"].notna(), list(TESTED)]
+    if found["mcnemar_p"].isna().any():
+        sys.exit("--keep-tests: runs of some cells are gone, so there are no tests over test images for them")
+    with atomic_write(TESTS, "w") as stream:
+        found.to_csv(stream, index=False, float_format="%.6g", lineterminator="\n")
+
+
 def main() -> int:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheets", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--study", choices=STUDIES, default="noise", help="which of the two (noise)")
+    parser.add_argument("--keep-tests", action="store_true", help=f"write the tests of the table to {TESTS.name}, too")
     parser.add_argument("--seed-rows", action="store_true", help="take rows of ferplus_noise.csv over first")
     given, flags = parser.parse_known_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -84,7 +101,10 @@ def main() -> int:
         "--results",
         str(RESULTS),
     ]
-    return kinesics(["compare", *words, *flags])
+    code = kinesics(["compare", *words, *flags])
+    if given.keep_tests and not code:
+        keep_tests(pd.read_csv(given.work / "study" / "table.csv"))
+    return code
 
 
 if __name__ == "__main__":

@@ -47,13 +47,13 @@ def test_bold_is_the_best_that_saw_noisy_labels_only(script: ModuleType) -> None
         {
             "condition": "flip30", "method": method, "schedule": "short", "seed": 0, "epochs": 10,
             "accuracy_selected": accuracy, "accuracy_last": accuracy, "kl_selected": kl, "kl_last": kl,
-            "auroc_label_doubt": 0.9,
+            "uar_selected": accuracy - 0.1, "auroc_label_doubt": 0.9,
         }
         for method, accuracy, kl in (("cross_entropy", 0.7, 0.6), ("scn", 0.72, 0.65), ("ldl_votes", 0.8, 0.4))
     ]  # fmt: skip
     text = tables.noise_study(pd.DataFrame(rows))
-    assert "| majority, 30 % flipped | 10 | SCN | **72.0** | **72.0** | 0.650 | 0.650 |" in text
-    assert "| cross-entropy | 70.0 | 70.0 | **0.600** |" in text and "| votes (ceiling) | 80.0 |" in text
+    assert "| majority, 30 % flipped | 10 | SCN | **72.0** | **72.0** | **62.0** | 0.650 | 0.650 |" in text
+    assert "| cross-entropy | 70.0 | 70.0 | 60.0 | **0.600** |" in text and "| votes (ceiling) | 80.0 |" in text
 
 
 def test_the_two_studies_share_cells(script: ModuleType) -> None:
@@ -79,3 +79,20 @@ def test_the_cross_table_pairs_seeds(script: ModuleType) -> None:
     text = tables.cross_labels(pd.DataFrame(rows))
     assert "| original FER2013 labels | SCN | 61.0 ± 1.0 | 59.0 ± 2.0 | 2.0 ± 1.0 | 2 |" in text
     assert "majority" not in text
+
+
+def test_kept_tests_need_all_runs(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline and cells that were not run have no difference; a row whose run is gone has none over images."""
+    monkeypatch.setattr(script, "TESTS", tmp_path / "tests.csv")
+    names = {"condition": "flip30", "schedule": "long", "method": "ldlva"}
+    row = {**dict.fromkeys(script.TESTED, 0.25), **names, "seeds": 3}
+    untold = dict.fromkeys(("accuracy_selected_difference", "mcnemar_p"), float("nan"))
+    baseline = {**row, **untold, "method": "cross_entropy"}
+    script.keep_tests(pd.DataFrame([baseline, row, {**row, "method": "scn", "seeds": 0}]))
+    kept = pd.read_csv(tmp_path / "tests.csv")
+    assert kept["method"].tolist() == ["ldlva"] and tuple(kept) == script.TESTED
+    text = importlib.import_module("readme_tables").noise_study_tests(kept.assign(mcnemar_p_holm=0.0002))
+    assert "| majority, 30 % flipped | 30 | +25.0 ± 25.0 | +25.0 to +25.0 | 0.250 | < 0.001 | 0.250 | +0.250 ±" in text
+    with pytest.raises(SystemExit, match="runs of some cells are gone"):
+        script.keep_tests(pd.DataFrame([row, {**row, "method": "scn", "mcnemar_p": float("nan")}]))
+    assert len(pd.read_csv(tmp_path / "tests.csv")) == 1
