@@ -1,4 +1,4 @@
-"""benchmarks/noise_study.py and its table: rows taken over, and what is set in bold."""
+"""benchmarks of FER+ and their tables: rows taken over, and what is set in bold."""
 
 from __future__ import annotations
 
@@ -96,3 +96,17 @@ def test_kept_tests_need_all_runs(script: ModuleType, tmp_path: Path, monkeypatc
     with pytest.raises(SystemExit, match="runs of some cells are gone"):
         script.keep_tests(pd.DataFrame([row, {**row, "method": "scn", "mcnemar_p": float("nan")}]))
     assert len(pd.read_csv(tmp_path / "tests.csv")) == 1
+
+
+def test_recipes_of_the_published_protocol_have_a_row(script: ModuleType) -> None:
+    """A recipe that is measured must not be missing in the table; means over seeds by hand."""
+    tables, published = (importlib.import_module(name) for name in ("readme_tables", "ferplus_published"))
+    assert set(tables.PUBLISHED) == set(published.RECIPES)
+    numbers = {"parameters": 2_758_808, "accuracy_last": 0.8, "uar": 0.6, "kl": 0.3, "seconds": 600}
+    numbers |= {"train": 9, "test": 4}
+    rows = [
+        {"recipe": "shipped-wide", "seed": seed, "accuracy": accuracy, "accuracy_flipped": 0.9, **numbers}
+        for seed, accuracy in ((0, 0.84), (1, 0.86))
+    ]
+    text = tables.ferplus_published(pd.DataFrame(rows))
+    assert "(ships) | 2.8 | 85.0 ± 1.0 | 90.0 ± 0.0 | 80.0 ± 0.0 | 60.0 ± 0.0 | 0.300 ± 0.000 | 10 | 2 |" in text
