@@ -11,7 +11,6 @@ N - 1, divided by the root of N); a single seed has no error.
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from kinesics.files import atomic_write
+from kinesics.studies.compare.table import p_text
 
 HERE = Path(__file__).resolve().parent
 PAGES = [HERE.parent / "README.md"] + [
@@ -193,8 +193,8 @@ def noise_study_tests(table: pd.DataFrame) -> str:
                     title, str(epochs),
                     f"{points} ± {100 * row['accuracy_selected_difference_se']:.1f}",
                     f"{100 * row['bootstrap_low']:+.1f} to {100 * row['bootstrap_high']:+.1f}",
-                    *(p_value(row[name]) for name in ("accuracy_selected_p", "mcnemar_p_holm", "bootstrap_p_holm")),
-                    f"{kl} ± {row['kl_selected_difference_se']:.3f}", p_value(row["kl_selected_p"]),
+                    *(p_text(row[name]) for name in ("accuracy_selected_p", "mcnemar_p_holm", "bootstrap_p_holm")),
+                    f"{kl} ± {row['kl_selected_difference_se']:.3f}", p_text(row["kl_selected_p"]),
                 ])  # fmt: skip
     heads = [
         "training labels", "epochs", "accuracy, points", "95 % over images", "p, seeds", "McNemar, Holm",
@@ -207,11 +207,6 @@ def noise_study_tests(table: pd.DataFrame) -> str:
         "`benchmarks/noise_study.py --keep-tests`."
     )
     return f"{caption}\n\n{markdown(heads, rows, 1)}"
-
-
-def p_value(p: float) -> str:
-    """Three digits; "< 0.001" below."""
-    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def cross_labels(table: pd.DataFrame) -> str:

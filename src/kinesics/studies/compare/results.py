@@ -29,6 +29,9 @@ MEASURES = {
 SCORES = ("label_doubt", "uncertainty")
 """Columns of samples.csv that are judged by how well they find wrong training labels."""
 
+WORDS = (*KEY[:3], "kept", "split", "trained_in", "machine", "precision", "commit", "data", "definition")
+"""Columns of results.csv that are no numbers, though a name or hexadecimal digits may look like one."""
+
 
 def row_of(study: Study, job: Job) -> dict[str, Any]:
     """The row of a finished cell: what it is, its scores on the test split (else validation), doubt, cost, commit.
@@ -111,14 +114,11 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        words, whole = (
-            (*KEY[:3], "kept", "trained_in", "machine", "precision", "commit", "data", "definition"),
-            ("n_train", "epochs", "selected_epoch"),
-        )
-        kinds: dict[str, Any] = {**dict.fromkeys(words, str), **dict.fromkeys(whole, "Int64")}
+        whole = ("n_train", "epochs", "selected_epoch")
+        kinds: dict[str, Any] = {**dict.fromkeys(WORDS, str), **dict.fromkeys(whole, "Int64")}
         table = pd.read_csv(path, dtype=kinds)
         as_they_are = pd.read_csv(path, dtype=str, keep_default_na=False)  # a condition may be called None
-        for name in set(words) & set(table):
+        for name in set(WORDS) & set(table):
             table[name] = as_they_are[name]
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} can't be read as CSV: {error}", hint="move it away, or give --fresh") from error

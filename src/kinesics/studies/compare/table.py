@@ -11,7 +11,7 @@ import pandas as pd
 from kinesics.engine.metric_names import describe
 from kinesics.studies.compare.cells import CellKey
 from kinesics.studies.compare.config import Study
-from kinesics.studies.compare.results import MEASURES, SCORES, key_of
+from kinesics.studies.compare.results import MEASURES, SCORES, WORDS, key_of
 from kinesics.studies.compare.statistics import holm, mcnemar, paired_bootstrap, paired_t
 
 Answers = Mapping[CellKey, pd.Series]
@@ -84,13 +84,7 @@ def study_table(study: Study, rows: Sequence[Mapping[str, Any]], answers: Answer
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Columns of results.csv that hold a number in some row, in its order."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return [n for n in names if any(not np.isnan(_number(row.get(n))) for row in rows) and n not in _WORDS]
-
-
-_WORDS = (
-    *("condition", "method", "schedule", "kept", "split", "trained_in", "machine", "precision"),
-    *("commit", "data", "definition"),  # hexadecimal digits, which may look like a number
-)
+    return [n for n in names if any(not np.isnan(_number(row.get(n))) for row in rows) and n not in WORDS]
 
 
 def _number(value: Any) -> float:
